@@ -1,0 +1,21 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Real blocks and official tests: ``$CHAINDP_DATA``, else ``../shared/data`` beside the checkout; skips where there are none."""
+    candidates = [Path(os.environ["CHAINDP_DATA"])] if "CHAINDP_DATA" in os.environ else []
+    candidates.append(REPOSITORY.parent / "shared" / "data")
+    for candidate in candidates:
+        if (candidate / "mainnet").is_dir():
+            return candidate
+    pytest.skip("no data at $CHAINDP_DATA or ../shared/data")
