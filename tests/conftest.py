@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example of a test may compile a kernel, and the machine may be shared: time is not what these tests check.
+settings.register_profile("chaindp", deadline=None)
+settings.load_profile("chaindp")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from chaindp.backend import NAME_PATTERN
-from chaindp.chain.types import AccessHints, Genesis, Ragged, TransactionBatch
+from chaindp.chain.types import AccessHints, Accounts, Genesis, Ragged, StorageCells, TransactionBatch
 from chaindp.errors import PluginError
+from chaindp.kernels.kernelset import KernelSet
 
-__all__ = ["CHAIN_ID", "BlockInput", "Workload", "WorkloadParams", "WorkloadSpec"]
+if TYPE_CHECKING:
+    from chaindp.chain.signing import Keys, derive_keys, sign_transactions, unsigned_batch
+
+__all__ = [
+    "CHAIN_ID",
+    "AccessHints",
+    "Accounts",
+    "BlockInput",
+    "Genesis",
+    "Keys",
+    "Ragged",
+    "StorageCells",
+    "TransactionBatch",
+    "Workload",
+    "WorkloadParams",
+    "WorkloadSpec",
+    "derive_keys",
+    "sign_transactions",
+    "unsigned_batch",
+]
 
 CHAIN_ID = 0xC4A1
 """The chain id that generated transactions are signed for (EIP-155)."""
@@ -42,11 +65,15 @@ class BlockInput:
     """One block's worth of input: signed transactions in wire form, and for a real block the header to check against.
 
     header_rlp:   the header as the network encoded it, or None where the harness makes the header
+    block_hash:   the hash that the header must have, or None where there is no header
+    senders:      uint8[N,20], what the senders must turn out to be, or None where nobody has said so
     withdrawals:  the RLP of each withdrawal (EIP-4895), or None where the block has no such field
     """
 
     transactions: Ragged
     header_rlp: bytes | None = None
+    block_hash: bytes | None = None
+    senders: np.ndarray | None = None
     withdrawals: Ragged | None = None
 
 
@@ -70,13 +97,26 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSpec:
-    """A workload as a plugin announces it. ``not_executed`` says why its blocks are not executed, where they are not."""
+    """A workload as a plugin announces it.
+
+    factory:       builds the workload; the kernels are there for hashing (trie keys, storage slots), outside all timing
+    not_executed:  why its blocks are not executed, where they are not; empty where they are
+    """
 
     name: str
-    factory: Callable[[WorkloadParams], Workload]
+    factory: Callable[[WorkloadParams, KernelSet], Workload]
     summary: str
     not_executed: str = ""
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
             raise PluginError(f"workload name {self.name!r} is not lowercase letters, digits, '-' and '_'")
+
+
+def __getattr__(name: str) -> object:
+    # On demand: a plugin that only announces its workloads needs neither the codec nor libsecp256k1.
+    if name in {"Keys", "derive_keys", "sign_transactions", "unsigned_batch"}:
+        from chaindp.chain import signing
+
+        return getattr(signing, name)
+    raise AttributeError(f"module 'chaindp.workload' has no attribute {name!r}")

@@ -68,6 +68,8 @@ class TransactionBatch:
     ``max_fee`` is the gas price of types 0 and 1, maxFeePerGas of the others; ``max_priority_fee`` equals it for types 0 and 1.
     ``creates`` marks contract creations, whose ``to`` is zero. ``data`` and ``access_lists`` are ragged; an access list is
     its RLP as signed (``c0`` or nothing when empty). ``signature`` is r || s || y-parity, ready for the ``ecrecover`` kernel.
+    ``extra`` is the RLP, as signed, of the fields that only types 3 and 4 have (max fee per blob gas and blob hashes, or the
+    authorization list), nothing for other types; None where no transaction of the batch has any.
     ``hash`` and ``sender`` are filled by ``admit``.
     """
 
@@ -86,6 +88,7 @@ class TransactionBatch:
     signature: np.ndarray  # uint8[N,65]
     hash: np.ndarray | None = None  # uint8[N,32]
     sender: np.ndarray | None = None  # uint8[N,20]
+    extra: Ragged | None = None
 
     @property
     def count(self) -> int:

@@ -1,0 +1,119 @@
+"""The command line. Commands are imported when they are called, so that ``chaindp --help`` is immediate."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from chaindp import __version__
+from chaindp.cli import output
+from chaindp.errors import ChaindpError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "run": ("chaindp.cli.run:run", "Run the pipeline over a workload, level by level."),
+    "bench": ("chaindp.cli.bench:bench", "Measure kernels alone, on one or more backends."),
+    "plugins": ("chaindp.cli.plugins:plugins", "List plugins and what they provide."),
+    "doctor": ("chaindp.cli.doctor:doctor", "Check what works on this machine, and how to mend what does not."),
+    "verify": ("chaindp.cli.verify:verify", "Check real Ethereum blocks and official test files."),
+}
+"""Command name to where it is and what it does; the help texts stand here so that listing them imports nothing."""
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """The top-level command, which imports a subcommand only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All command names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name][0]} is not a click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is a usage error with a hint."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f" (there is: {', '.join(COMMANDS)})"
+            raise click.UsageError(f"unknown command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="chaindp", message="%(prog)s %(version)s")
+def cli() -> None:
+    """chaindp: what every degree of parallelism is worth, measured over the full pipeline of a parallel blockchain.
+
+    Every command takes --json: one JSON object on stdout, everything else on stderr. Exit status: 0 where what was
+    asked for holds, 1 where it was run and does not hold, 2 for a wrong call.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; every expected error is one line on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with output.JsonStream("--json" in arguments) as stream:
+        try:
+            if not arguments:
+                raise click.UsageError(f"no command given (there is: {', '.join(COMMANDS)}); try 'chaindp --help'")
+            result = cli.main(args=arguments, prog_name="chaindp", standalone_mode=False)
+            sys.stdout.flush()
+            return result if isinstance(result, int) else 0
+        except ChaindpError as error:
+            return _fail(stream, _one_line(str(error)), error.exit_status)
+        except click.ClickException as error:
+            return _fail(stream, _click_message(error), 2)
+        except (click.Abort, KeyboardInterrupt):
+            return _fail(stream, "interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            # The reader left, as `head` does. What is still buffered must go nowhere, not raise again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 1
+        except Exception as error:
+            if os.environ.get("CHAINDP_DEBUG") == "1":
+                traceback.print_exc()
+                hint = ""
+            else:
+                hint = " (set CHAINDP_DEBUG=1 for the traceback)"
+            return _fail(stream, f"unexpected {type(error).__name__}: {_one_line(str(error))}{hint}", 1)
+
+
+def _fail(stream: output.JsonStream, message: str, status: int) -> int:
+    print(f"chaindp: error: {message}", file=sys.stderr)
+    stream.emit_error(message)
+    return status
+
+
+def _click_message(error: click.ClickException) -> str:
+    message = _one_line(error.format_message()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and context is not None and "try '" not in message:
+        message += f"; try '{context.command_path} --help'"
+    return message[:1].lower() + message[1:]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,4 +1,6 @@
-"""The kernels as the chain calls them: host arrays in, host arrays out, bound to one open backend, every call accounted."""
+"""The kernels as the chain calls them: host arrays in, host arrays out, bound to one open backend, every call
+accounted.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,8 @@ class KernelSet:
     """The kernels of one backend for one stage.
 
     ``calls`` collects one record a call, with arguments and results only where ``keep`` is set (for the audit that
-    compares them with the CPU's). A kernel that the backend lacks is composed from its ``keccak256`` where that is possible
-    (``chaindp.kernels.compose``): the hashing still runs on that backend, and nothing runs on another one.
+    compares them with the CPU's). A kernel that the backend lacks is composed from its ``keccak256`` where that is
+    possible (``chaindp.kernels.compose``): the hashing still runs on that backend, and nothing runs on another one.
     """
 
     backend: Backend
@@ -87,9 +89,17 @@ class KernelSet:
         """All nodes of the binary tree, leaves first, root last."""
         return self.call("merkle_tree", leaves, hash_name)  # type: ignore[no-any-return]
 
-    def merkle_open(self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray) -> np.ndarray:
+    def merkle_update(
+        self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray, leaves: np.ndarray, hash_name: str = "keccak256"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Positions int64[C] of the nodes that change with the leaves at ``indices``, and their digests uint8[C,32]."""
+        return self.call("merkle_update", nodes, leaf_count, indices, leaves, hash_name)  # type: ignore[no-any-return]
+
+    def merkle_open(
+        self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray, hash_name: str = "keccak256"
+    ) -> np.ndarray:
         """Sibling paths uint8[K,depth,32] of the leaves at ``indices``."""
-        return self.call("merkle_open", nodes, leaf_count, indices)  # type: ignore[no-any-return]
+        return self.call("merkle_open", nodes, leaf_count, indices, hash_name)  # type: ignore[no-any-return]
 
     def trie_hash(
         self,

@@ -1,0 +1,55 @@
+# make bench   create .venv, install the project, run the pipeline benchmark
+# make test    lint, types and the quick tests; test-all adds the slow ones
+# make clean   remove what these made (results stay)
+#
+# PYTHON=... chooses the interpreter (3.11 or later).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# By interpreter, so that another PYTHON makes another environment instead of being ignored.
+VENV_STAMP := $(VENV)/.created$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+BENCH_ARGS ?= --workload erc20 --levels 0-4
+
+.PHONY: help bench test test-all lint clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+bench: $(RUN_STAMP)
+	$(BIN)/chaindp run $(BENCH_ARGS)
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The entry points are written at installation, so a change of pyproject.toml installs again.
+$(RUN_STAMP): pyproject.toml $(VENV_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml $(VENV_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUN_STAMP)
+
+$(VENV_STAMP):
+	@.ci/make-venv '$(PYTHON)' $(VENV)
+	@touch $@

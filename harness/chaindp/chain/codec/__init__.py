@@ -1,0 +1,1 @@
+"""The wire and JSON forms of the chain's objects: RLP, transactions, headers, receipts, withdrawals, blocks."""

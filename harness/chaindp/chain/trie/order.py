@@ -1,0 +1,77 @@
+"""The order in which a batch of fixed-length keys is applied: sorted, so that neighbours in the trie are neighbours in time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaindp.chain.trie.compiled import compiled, compiled_allocating
+
+
+@compiled_allocating
+def _prefixes(keys):  # type: ignore[no-untyped-def]
+    out = np.empty(keys.shape[0], dtype=np.uint64)
+    for i in range(keys.shape[0]):
+        prefix = np.uint64(0)
+        for j in range(8):
+            prefix = prefix << np.uint64(8) | np.uint64(keys[i, j])
+        out[i] = prefix
+    return out
+
+
+@compiled
+def _after(keys, left, right):  # type: ignore[no-untyped-def]
+    """Whether item ``left`` comes after item ``right``: by key, then by place in the batch."""
+    for j in range(8, 32):
+        if keys[left, j] != keys[right, j]:
+            return keys[left, j] > keys[right, j]
+    return left > right
+
+
+@compiled
+def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[no-untyped-def]
+    """Sort out equal prefixes, keep the last item of each key, and put the deletes behind the rest; how many are kept."""
+    count = order.shape[0]
+    for i in range(1, count):
+        item = order[i]
+        j = i
+        while (
+            j > 0
+            and prefixes[order[j - 1]] == prefixes[item]
+            and tries[order[j - 1]] == tries[item]
+            and _after(keys, order[j - 1], item)
+        ):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = item
+    kept = 0
+    for deletes in range(2):
+        for i in range(count):
+            item = order[i]
+            if (value_offsets[item] == value_offsets[item + 1]) != deletes:
+                continue
+            if i + 1 < count and prefixes[order[i + 1]] == prefixes[item] and tries[order[i + 1]] == tries[item]:
+                same = True
+                for j in range(8, 32):
+                    if keys[item, j] != keys[order[i + 1], j]:
+                        same = False
+                        break
+                if same:
+                    continue
+            out[kept] = item
+            kept += 1
+    return kept
+
+
+def batch_order(tries: np.ndarray, keys: np.ndarray, value_offsets: np.ndarray) -> np.ndarray:
+    """The order int64[K] in which to apply items: by trie, then by key, first those that set, then those that delete.
+
+    Deletes come last because a branch that is about to get another child then needs no merging, and no sibling loaded.
+    Of several items with one trie and key only the last is kept. ``tries`` int64[N], ``keys`` uint8[N,32].
+    """
+    prefixes = _prefixes(keys)
+    if len(tries) and (tries[0] == tries).all():
+        order = np.argsort(prefixes)
+    else:
+        order = np.lexsort((prefixes, tries))
+    out = np.empty(len(tries), dtype=np.int64)
+    return out[: _finish(order, tries, prefixes, keys, value_offsets, out)]

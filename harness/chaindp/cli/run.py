@@ -1,0 +1,174 @@
+"""``chaindp run``: the pipeline over a workload, level by level."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chaindp.cli import output
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chaindp.pipeline.run import RunConfig, RunOutcome
+
+PLOT = "ladder.png"
+SUMMARY = "summary.txt"
+
+
+@click.command()
+@click.option("--workload", default="erc20", show_default=True, help="Which workload; 'chaindp plugins' lists them.")
+@click.option("--levels", default="0-4", show_default=True, help="Degrees of parallelism: 3, 0-4 or 0,3,4.")
+@click.option("--txs", type=int, default=10_000, show_default=True, help="Transactions in all.")
+@click.option("--block-txs", type=int, default=1_000, show_default=True, help="Transactions a block at most.")
+@click.option("--accounts", type=int, default=100_000, show_default=True, help="Funded accounts in the genesis.")
+@click.option("--repeat", type=int, default=3, show_default=True, help="Repetitions, each with fresh transactions.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--zipf", type=float, default=0.0, show_default=True, help="Zipf exponent of the accounts; 0 is uniform.")
+@click.option(
+    "--conflict", type=float, default=0.0, show_default=True, help="Share of transactions to one hot account."
+)
+@click.option("--mode", default="live", show_default=True, help="live: threads and the clock; model: a schedule.")
+@click.option("--backend", "backends", multiple=True, metavar="[STAGE=]NAME", help="Who hashes, from the top level on.")
+@click.option("--ablate", multiple=True, metavar="MECHANISM", help="Switch one mechanism off at every level.")
+@click.option(
+    "--threads", type=int, default=os.cpu_count() or 1, show_default="all cores", help="Host threads a backend."
+)
+@click.option(
+    "--slot", "slot_s", type=float, default=0.02, show_default=True, help="Slot of the consensus, in seconds."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder for the run folder [results/runs].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
+    """Run the pipeline over a workload and print what every level gave.
+
+    Every level runs all seven stages over the same transactions and must reach the same roots. A backend named with
+    --backend takes over at DP5, or at the highest level of the run where that is lower.
+    """
+    from chaindp.chain.consensus import FixedSlotParams
+    from chaindp.pipeline.levels import parse_levels
+    from chaindp.pipeline.run import RunConfig, measure_run
+    from chaindp.plugins import load_plugins
+    from chaindp.results.store import DEFAULT_RUNS, new_run_id
+    from chaindp.results.table import SampleTable
+
+    FixedSlotParams(slot_s=options["slot_s"])  # a slot that makes no sense is refused before anything runs
+    config = RunConfig(levels=tuple(parse_levels(levels)), **options)
+    registry = load_plugins(output.warn)
+    run_id = new_run_id()
+    table = SampleTable(run_id)
+    passes = config.repeat * len(config.levels)
+    with output.progress(config.workload, passes + len(config.levels) + 1) as advance:
+        outcome = measure_run(config, registry, table, advance)
+    for row in registry.broken:
+        reason = f"plugin {row.label} is broken: {row.reason}"
+        outcome.failures.append(reason)
+        table.append(metric="plugin", status="failed", reason=reason)
+    frame = table.frame()
+    path = _write(run_id, out or DEFAULT_RUNS, frame, config, outcome, registry)
+    for failure in outcome.failures:
+        output.warn(failure)
+    if as_json:
+        output.emit(_document(run_id, path, frame, config, outcome))
+    elif _measured(frame):
+        print(_text(frame, config, outcome))
+        print(f"\n{path}: samples.parquet, run.json, {PLOT}")
+    return 1 if outcome.failures else 0
+
+
+def _measured(frame: pd.DataFrame) -> bool:
+    return bool((frame["metric"] == "tps").any())
+
+
+def _write(
+    run_id: str, folder: Path, frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome, registry: Any
+) -> Path:
+    from chaindp.measure import environment
+    from chaindp.results.store import write_run
+
+    document = {
+        "run_id": run_id,
+        "kind": "pipeline",
+        "config": asdict(config),
+        "consensus": outcome.consensus,
+        "workload": {"name": config.workload, "seed": config.seed, "digest": outcome.workload_digest},
+        "levels": {f"DP{number}": _level(level) for number, level in outcome.levels.items()},
+        "failures": outcome.failures,
+        "environment": environment.collect(registry=registry, warn=output.warn),
+    }
+    extras: dict[str, Any] = {}
+    if _measured(frame):
+        from chaindp.report.ladder import plot_ladder
+
+        extras[PLOT] = lambda path: plot_ladder(frame, path)
+        extras[SUMMARY] = (_text(frame, config, outcome) + "\n").encode()
+    return write_run(folder / run_id, frame, document, extras)
+
+
+def _level(level: Any) -> dict[str, Any]:
+    """What a level led to, repetition by repetition, in hex."""
+    return {
+        "mechanisms": sorted(level.plan.on),
+        "skipped": level.plan.skipped,
+        "backends": {str(stage): label for stage, label in level.backends.items()},
+        "state_root": [root.hex() for root in level.state_roots],
+        "receipts_root": [root.hex() for root in level.receipts_roots],
+        "block_hash": [digest.hex() for digest in level.block_hashes],
+        "gas_used": level.gas_used,
+        "transactions": level.transactions,
+        "refused": level.refused,
+    }
+
+
+def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> dict[str, Any]:
+    from chaindp.pipeline.levels import LEVELS
+    from chaindp.results import summary
+
+    document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": []}
+    if not _measured(frame):
+        return document
+    rungs = summary.ladder(frame).set_index("level")
+    times, latencies = summary.stage_times(frame), summary.latencies(frame)
+    for number, level in outcome.levels.items():
+        if number not in rungs.index:
+            continue
+        rung = rungs.loc[number]
+        stages = times[times["level"] == number].set_index("stage")
+        waits = latencies[latencies["level"] == number].set_index("latency")
+        document["summary"].append(
+            {
+                "workload": config.workload,
+                "level": number,
+                "mode": config.mode,
+                "tps": rung["tps"],
+                "tps_low": rung["tps_low"],
+                "tps_high": rung["tps_high"],
+                "tps_with_admit": rung["tps_with_admit"],
+                "speedup": rung["speedup"],
+                "speedup_with_admit": rung["speedup_with_admit"],
+                "claim": LEVELS[number].claim,
+                "state_root": "0x" + level.state_roots[0].hex() if level.state_roots else None,
+                "receipts_root": "0x" + level.receipts_roots[0].hex() if level.receipts_roots else None,
+                "block_hash": "0x" + level.block_hashes[0].hex(),
+                "gas_used": level.gas_used[0],
+                "transactions": level.transactions[0],
+                "refused": level.refused[0],
+                "mechanisms": sorted(level.plan.on),
+                "skipped": level.plan.skipped,
+                "stages": stages[["busy_ns_per_tx", "share", "utilization", "backend"]].to_dict("index"),
+                "latencies": waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index"),
+            }
+        )
+    document["harness_overhead"] = summary.harness_overhead(frame)
+    document["explanation"] = summary.explain(frame)
+    return document
+
+
+def _text(frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> str:
+    from chaindp.report.terminal import run_summary
+
+    return run_summary(frame, config.slot_s, config.block_txs, [outcome.levels[n].plan for n in outcome.levels])

@@ -1,0 +1,114 @@
+"""``chaindp verify``: real Ethereum blocks and the official tests, held against this chain's own code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from chaindp.cli import output
+from chaindp.errors import UsageError
+
+if TYPE_CHECKING:
+    from chaindp.chain.verify import VerifyResult
+    from chaindp.kernels.kernelset import KernelSet
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+
+def _options(function: Command) -> Command:
+    """The arguments that every kind of verification takes."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(function)
+    return click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))(
+        function
+    )
+
+
+_BACKEND = click.option(
+    "--backend", default="cpu", show_default=True, metavar="NAME[:DEVICE]", help="Who hashes and recovers."
+)
+
+
+@click.group()
+def verify() -> None:
+    """Check real Ethereum blocks and the official test files; exits 1 where something does not hold.
+
+    PATH is a JSON file, a directory of them or a .tar.gz archive.
+    """
+
+
+@verify.command()
+@_options
+@_BACKEND
+def block(paths: tuple[Path, ...], backend: str, as_json: bool) -> int:
+    """Blocks as JSON-RPC gives them (.json or .json.gz): hashes, roots, senders, gas."""
+    from chaindp.chain.verify import VerifyResult, verify_blocks
+
+    _must_exist(paths)
+    result = VerifyResult()
+    with _kernels(backend) as kernels:
+        for report in verify_blocks(paths, kernels):
+            result.add(report.result())
+    return _finish(result, as_json)
+
+
+@verify.command()
+@_options
+@_BACKEND
+def trietest(paths: tuple[Path, ...], backend: str, as_json: bool) -> int:
+    """The official trie tests: every order of insertion must lead to the published root."""
+    from chaindp.chain.verify import VerifyResult, verify_trietest
+
+    _must_exist(paths)
+    result = VerifyResult()
+    with _kernels(backend) as kernels:
+        for path in paths:
+            result.add(verify_trietest(path, kernels))
+    return _finish(result, as_json)
+
+
+@verify.command()
+@_options
+def rlptest(paths: tuple[Path, ...], as_json: bool) -> int:
+    """The official RLP tests: valid encodings in both directions, invalid ones rejected."""
+    from chaindp.chain.verify import VerifyResult, verify_rlptest
+
+    _must_exist(paths)
+    result = VerifyResult()
+    for path in paths:
+        result.add(verify_rlptest(path))
+    return _finish(result, as_json)
+
+
+def _must_exist(paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist")
+
+
+@contextmanager
+def _kernels(selector: str) -> Iterator[KernelSet]:
+    from chaindp.plugins import load_plugins
+
+    registry = load_plugins(output.warn)
+    backend = registry.open_backend(selector, threads=os.cpu_count() or 1)
+    try:
+        yield registry.kernel_set(backend)
+    finally:
+        backend.close()
+
+
+def _finish(result: VerifyResult, as_json: bool) -> int:
+    if as_json:
+        output.emit(result.to_dict())
+    else:
+        for entry in result.failures:
+            click.echo(f"FAILED {entry['file']}: {entry['test']}: {entry['reason']}")
+        for entry in result.skips:
+            click.echo(f"skipped {entry['file']}: {entry['test']}: {entry['reason']}")
+        click.echo(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped")
+    return 0 if result.ok else 1

@@ -1,0 +1,180 @@
+"""The checks of ``chaindp doctor``: each tries the thing itself, not a version that should have it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chaindp.errors import ChaindpError
+from chaindp.measure.environment import cpu, first_line, redact
+from chaindp.plugins import Registry, describe_error, load_plugins
+from chaindp.results.store import DEFAULT_RUNS
+
+__all__ = ["KNOWN_ANSWERS", "Check", "run_checks"]
+
+MINIMUM_PYTHON = (3, 11)
+
+KNOWN_ANSWERS = {
+    "keccak256": (b"", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"),
+    "sha256": (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+}
+"""Hash kernel to a message and its digest: the code hash of an account without code (Ethereum Yellow Paper, appendix on
+account state), and the first example of FIPS 180-4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. ``required``: no run works without it; ``fix`` says what to do where it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    required: bool = False
+
+
+def run_checks(warn: Callable[[str], None]) -> list[Check]:
+    """All checks, in the order in which one would mend what they find. PluginError where two plugins claim one name."""
+    checks = [_python(), _simd(), _numba(), *_programs()]
+    registry = load_plugins(warn)
+    for row in registry.plugins:
+        ours = row.distribution == "chaindp"
+        fix = "run make again to install chaindp anew" if ours else f"update or uninstall {row.distribution}"
+        checks.append(Check(f"plugin {row.name}", row.status == "ok", row.reason or row.label, fix, ours))
+    for name in registry.backends:
+        checks.extend(_backend(registry, name))
+    checks += [_lmdb(), _results_folder(), _data()]
+    return [dataclasses.replace(check, fix="") if check.ok else check for check in checks]
+
+
+def _python() -> Check:
+    version = platform.python_version()
+    return Check(
+        "python", sys.version_info >= MINIMUM_PYTHON, version, "install Python 3.11 or later; then run make again", True
+    )
+
+
+def _simd() -> Check:
+    flags = cpu()["flags"]
+    assert isinstance(flags, list)
+    have = [flag for flag in ("avx2", "avx512f", "avx512vl", "sha_ni", "asimd", "sve") if flag in flags]
+    vector = any(flag in have for flag in ("avx2", "avx512f", "asimd", "sve"))
+    return Check(
+        "simd", vector, ", ".join(have) or "none", "nothing to install: this CPU runs the kernels several times slower"
+    )
+
+
+def _numba() -> Check:
+    try:
+        import numba
+
+        answer = int(numba.njit()(_triangle)(1000))
+    except Exception as error:
+        return Check("numba", False, describe_error(error), "run make again to install the dependencies", True)
+    return Check("numba", answer == 499_500, f"{numba.__version__} compiles", "reinstall numba and llvmlite", True)
+
+
+def _triangle(count: int) -> int:
+    total = 0
+    for value in range(count):
+        total += value
+    return total
+
+
+def _programs() -> list[Check]:
+    """Tools that plugins with native or simulated parts need; the shipped CPU backend does not."""
+    checks = []
+    for name, command, package in (("c++", "c++", "g++"), ("make", "make", "make"), ("perl", "perl", "perl")):
+        found = shutil.which(command) is not None
+        detail = first_line(command, "--version") or ("runs" if found else "not found")
+        if name == "perl" and found:
+            detail = first_line("perl", "-e", "print $^V") or "runs"
+        checks.append(Check(name, found, detail, f"apt-get install {package}"))
+    return checks
+
+
+def _backend(registry: Registry, name: str) -> list[Check]:
+    """Every device of a backend opens and hashes a known answer."""
+    provider = registry.providers["backend", name]
+    fix = f"see the documentation of plugin {provider}"
+    # Only what ships with chaindp is needed by a plain run.
+    required = provider.startswith("cpu (chaindp ")
+    try:
+        devices = registry.devices(name)
+    except ChaindpError as error:
+        return [Check(f"backend {name}", False, str(error), fix, required)]
+    if not devices:
+        return [Check(f"backend {name}", False, "no device", fix, required)]
+    checks = []
+    for device in devices:
+        selector = f"{name}:{device.name}" if device.name else name
+        try:
+            detail = _hash_known_answers(registry, selector)
+            checks.append(Check(f"backend {selector}", True, detail, "", required))
+        except Exception as error:
+            checks.append(Check(f"backend {selector}", False, describe_error(error), fix, required))
+    return checks
+
+
+def _hash_known_answers(registry: Registry, selector: str) -> str:
+    """What was hashed right; a ChaindpError or whatever the backend raises where it was not."""
+    backend = registry.open_backend(selector, threads=1)
+    try:
+        kernels = registry.kernel_set(backend)
+        tried = [name for name in KNOWN_ANSWERS if name in kernels.supported]
+        for name in tried:
+            message, digest = KNOWN_ANSWERS[name]
+            data = np.frombuffer(message, dtype=np.uint8)
+            output = kernels.call(name, data, np.array([0, len(message)], dtype=np.int64))
+            if output.shape != (1, 32) or output.tobytes().hex() != digest:
+                raise ChaindpError(f"{name} returns a wrong digest for a known message")
+    finally:
+        backend.close()
+    return f"{' and '.join(tried)} right" if tried else "opens; has no hash to try"
+
+
+def _lmdb() -> Check:
+    try:
+        import lmdb
+
+        with tempfile.TemporaryDirectory() as folder, lmdb.open(folder, map_size=1 << 20) as store:
+            with store.begin(write=True) as transaction:
+                transaction.put(b"key", b"value")
+            with store.begin() as transaction:
+                ok = transaction.get(b"key") == b"value"
+    except Exception as error:
+        fix = "make room in the temporary folder, or point TMPDIR to one that can be written"
+        return Check("lmdb", False, redact(describe_error(error)), fix, True)
+    return Check("lmdb", ok, "writes and reads back", "reinstall lmdb", True)
+
+
+def _results_folder() -> Check:
+    # The nearest folder that is there: a check makes none.
+    folder = next(path for path in (DEFAULT_RUNS, *DEFAULT_RUNS.parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Check("results", False, f"{folder}: {error.strerror}", "give --out a folder that can be written")
+    free = shutil.disk_usage(folder).free / 2**30
+    return Check("results", True, f"{DEFAULT_RUNS} can be written, {free:.1f} GiB free")
+
+
+def _data() -> Check:
+    """Real blocks and official tests: wanted by ``chaindp verify`` and some tests only."""
+    places = [Path(os.environ["CHAINDP_DATA"])] if os.environ.get("CHAINDP_DATA") else []
+    checkout = Path(__file__).resolve().parents[3]
+    places += [folder / "shared" / "data" for folder in (Path(".."), checkout.parent)]
+    for place in places:
+        if (place / "mainnet").is_dir():
+            return Check("data", True, f"{len(list((place / 'mainnet').iterdir()))} blocks")
+    return Check("data", False, "no real blocks found", "set CHAINDP_DATA to a folder with mainnet/")

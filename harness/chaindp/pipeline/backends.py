@@ -1,0 +1,101 @@
+"""Which backend serves which stage: what was asked for, what a level makes of it, and the open instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chaindp.backend import Backend
+from chaindp.errors import UsageError
+from chaindp.kernels.kernelset import KernelSet, kernels_needed
+from chaindp.pipeline.block import Stage
+from chaindp.pipeline.levels import LevelPlan
+from chaindp.pipeline.stages import KERNELS_NEEDED
+from chaindp.plugins import Registry
+
+__all__ = ["BASELINE", "DEFAULT", "BackendPool", "parse_backends", "stage_backends"]
+
+BASELINE = "cpu:scalar"
+"""One message hashed at a time, on one thread: what a level without parallel Merkleization runs on."""
+
+DEFAULT = "cpu"
+"""The vectorized, multi-threaded CPU backend: what parallel Merkleization runs on unless another one is asked for."""
+
+
+def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, str]:
+    """``[STAGE=]NAME`` items to stage and backend.
+
+    With a stage, the backend must serve every kernel that the stage calls. Without one, it is asked for in every
+    stage that it can serve. UsageError where a name is unknown, a stage calls no kernel, or nothing can be served.
+    """
+    chosen: dict[Stage, str] = {}
+    for request in requests:
+        stage_name, equals, selector = request.rpartition("=")
+        spec, _ = registry.backend_spec(selector)
+        supported = [name for name in spec.capabilities if spec.supports(name)]
+        if equals:
+            try:
+                stage = Stage(stage_name)
+            except ValueError:
+                raise UsageError(
+                    f"--backend {request}: no stage {stage_name!r}; there are: {', '.join(Stage)}"
+                ) from None
+            if stage not in KERNELS_NEEDED:
+                raise UsageError(f"--backend {request}: stage {stage} calls no kernel that a backend could take over")
+            lacking = kernels_needed(supported, KERNELS_NEEDED[stage])
+            if lacking:
+                raise UsageError(f"--backend {request}: {spec.name} does not implement {', '.join(lacking)}")
+            chosen[stage] = selector
+            continue
+        served = [stage for stage, needed in KERNELS_NEEDED.items() if not kernels_needed(supported, needed)]
+        if not served:
+            needs = "; ".join(f"{stage} needs {', '.join(needed)}" for stage, needed in KERNELS_NEEDED.items())
+            raise UsageError(f"--backend {request}: {spec.name} can serve no stage ({needs})")
+        for stage in served:
+            chosen.setdefault(stage, selector)
+    return chosen
+
+
+def stage_backends(plan: LevelPlan, asked_for: Mapping[Stage, str], take_over: bool) -> dict[Stage, str]:
+    """The backend of each stage at a level.
+
+    ``take_over`` is set for the level at which the backends that were asked for are used: DP5, or the highest level of
+    the run where that is lower. Elsewhere the baseline hashes, or with parallel Merkleization the vectorized CPU.
+    """
+    parallel = plan.has("parallel_merkleization")
+    by_level = {
+        Stage.ADMIT: BASELINE,
+        Stage.PRELOAD: BASELINE,
+        Stage.MERKLEIZE: DEFAULT if parallel else BASELINE,
+        Stage.PROVE: DEFAULT if parallel else BASELINE,
+    }
+    return by_level | dict(asked_for) if take_over else by_level
+
+
+@dataclass(slots=True)
+class BackendPool:
+    """Open backends by selector, each opened once and warmed up, closed together."""
+
+    registry: Registry
+    threads: int
+    _open: dict[str, Backend]
+
+    def __init__(self, registry: Registry, threads: int) -> None:
+        self.registry = registry
+        self.threads = threads
+        self._open = {}
+
+    def backend(self, selector: str) -> Backend:
+        """The open backend for ``name`` or ``name:device``."""
+        if selector not in self._open:
+            self._open[selector] = self.registry.open_backend(selector, threads=self.threads)
+        return self._open[selector]
+
+    def kernels(self, selector: str, *, keep: bool = False) -> KernelSet:
+        """A fresh set of that backend's kernels, with a call record of its own."""
+        return self.registry.kernel_set(self.backend(selector), keep=keep)
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._open:
+            self._open.popitem()[1].close()

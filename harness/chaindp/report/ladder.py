@@ -1,0 +1,73 @@
+"""The picture of a run: the ladder's throughput, and under it the stages of every level, stacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # the backend must be chosen before pyplot loads
+
+from chaindp.pipeline.levels import LEVELS
+from chaindp.results.summary import STAGES, ladder, stage_times
+
+__all__ = ["plot_ladder"]
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart.
+COLOURS = dict(zip(STAGES, ("#E69F00", "#999999", "#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#D55E00"), strict=True))
+
+
+def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
+    """Write a PNG of one run's table."""
+    rungs, times = ladder(frame), stage_times(frame)
+    workload = str(rungs["workload"].iloc[0])
+    names = [f"DP{level}" for level in rungs["level"]]
+    positions = range(len(names))
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(8, 8), height_ratios=(1, 1.15), layout="constrained", sharex=True
+    )
+    try:
+        width = 0.38
+        error = [rungs["tps"] - rungs["tps_low"], rungs["tps_high"] - rungs["tps"]]
+        bars = top.bar([p - width / 2 for p in positions], rungs["tps"], width, yerr=error, capsize=3, color="#0072B2")
+        top.bar([p + width / 2 for p in positions], rungs["tps_with_admit"], width, color="#56B4E9")
+        top.legend(
+            ["without admit (line: slowest to fastest repetition)", "with admit"], loc="upper left", frameon=False
+        )
+        for bar, rung in zip(bars, rungs.itertuples(), strict=True):
+            claim = LEVELS[rung.level].claim
+            label = f"{rung.speedup:.2f}x\nclaim {claim}"
+            top.annotate(
+                label,
+                (bar.get_x() + bar.get_width(), max(rung.tps_high, rung.tps_with_admit)),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=8,
+            )
+        top.set_ylim(top=float(rungs["tps_high"].max()) * 1.45)
+        top.set_ylabel("transactions a second")
+        mode = rungs["mode"].iloc[0]
+        top.set_title(f"{workload}, {mode} mode: throughput and speed-up over DP{rungs['level'].iloc[0]}")
+
+        floor = pd.Series(0.0, index=rungs["level"])
+        for stage in STAGES:
+            heights = times[times["stage"] == stage].set_index("level")["busy_ns_per_tx"].reindex(rungs["level"]) / 1e3
+            if heights.notna().any():
+                heights = heights.fillna(0.0)
+                bottom.bar(positions, heights, 0.6, bottom=floor.to_list(), color=COLOURS[stage], label=stage)
+                floor += heights
+        bottom.set_ylim(top=float(floor.max()) * 1.08)
+        bottom.set_ylabel("busy time of the stages, us a transaction")
+        bottom.set_xticks(list(positions), names)
+        handles, labels = bottom.get_legend_handles_labels()
+        bottom.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        for axes in (top, bottom):
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path, dpi=130, format="png")
+    finally:
+        plt.close(figure)

@@ -1,0 +1,73 @@
+"""Third-party distributions for tests: a module and the metadata that an installer would leave beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+LIAR = '''
+import chaindp_cpu
+from chaindp import hookimpl
+from chaindp.backend import Backend, BackendSpec, Capability
+
+CPU = next(spec for spec in chaindp_cpu.chaindp_backends() if spec.name == "cpu")
+
+
+class Liar(Backend):
+    """Hashes right, all but one digest of 10,000."""
+
+    def __init__(self, options):
+        super().__init__("liar", options)
+        self.honest = CPU.factory(options)
+
+    def keccak256(self, data, offsets):
+        digests = self.honest.keccak256(data, offsets).copy()
+        digests[7777::10000, 31] ^= 1
+        return digests
+
+
+@hookimpl
+def chaindp_backends():
+    return [
+        BackendSpec(
+            name="liar",
+            kind="other",
+            factory=Liar,
+            capabilities={"keccak256": Capability()},
+            summary="one wrong digest",
+        )
+    ]
+'''
+
+
+def make_distribution(site: Path, name: str, source: str, *, entry: str | None = None, version: str = "1.0") -> str:
+    """Install a distribution with one plugin module into ``site``; returns the module's name."""
+    module = name.replace("-", "_")
+    site.mkdir(parents=True, exist_ok=True)
+    (site / f"{module}.py").write_text(source)
+    info = site / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[chaindp]\n{entry or module} = {module}\n")
+    return module
+
+
+def chaindp(
+    *arguments: str, site: Path | None = None, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with the distributions of ``site`` installed."""
+    variables = {**os.environ, **environment}
+    # Relative entries would mean another folder once the working folder changes.
+    inherited = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    variables["PYTHONPATH"] = os.pathsep.join([*([str(site)] if site else []), *inherited])
+    return subprocess.run(
+        [sys.executable, "-m", "chaindp", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=variables,
+        timeout=120,
+        check=False,
+    )

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaindp.chain.types import Ragged
+from chaindp.errors import UsageError
+from chaindp.pipeline.block import BlockInFlight, Stage
+from chaindp.pipeline.levels import LEVELS, MECHANISMS, parse_levels, plan_level
+from chaindp.pipeline.live import StageRunner, run_pipelined, run_sequential
+from chaindp.pipeline.model import schedule
+from chaindp.workload import BlockInput
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), ("4,0", [0, 4]), ("0-1,1-2", [0, 1, 2]), ("5", [5])]
+)
+def test_levels_are_parsed(text: str, levels: list[int]) -> None:
+    assert parse_levels(text) == levels
+
+
+@pytest.mark.parametrize("text", ["", "6", "-1", "4-0", "a", "0-", "1.5", "0--2", "99999999999", "0-4-5", "²"])
+def test_levels_that_do_not_exist_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="levels"):
+        parse_levels(text)
+
+
+def test_levels_are_cumulative_and_say_what_is_missing() -> None:
+    plans = [plan_level(level.number, (), ()) for level in LEVELS]
+    for lower, higher in zip(plans, plans[1:], strict=False):
+        assert lower.on <= higher.on
+    everything = plans[5].on | plans[5].skipped.keys()
+    assert everything == {mechanism.name for mechanism in MECHANISMS}
+    assert all(plans[5].skipped.values())
+    assert plans[0].on == frozenset()
+    assert "pipelining" in plans[3].on
+
+
+def test_a_mechanism_can_be_ablated_by_name_only() -> None:
+    plan = plan_level(4, ["pipelining"], ())
+    assert "pipelining" not in plan.on
+    assert plan.skipped["pipelining"] == "ablated"
+    with pytest.raises(UsageError, match="no mechanism 'pipeline'"):
+        plan_level(4, ["pipeline"], ())
+
+
+def test_heterogeneous_backends_are_on_where_one_was_asked_for() -> None:
+    assert "heterogeneous_backends" in plan_level(5, (), ["opencl"]).on
+    assert "--backend" in plan_level(5, (), ()).skipped["heterogeneous_backends"]
+
+
+DURATIONS = st.integers(1, 6).flatmap(
+    lambda stages: st.lists(
+        st.lists(st.integers(0, 50), min_size=stages, max_size=stages), min_size=1, max_size=8
+    )
+)
+
+
+@given(DURATIONS, st.integers(1, 4), st.booleans(), st.data())
+def test_a_schedule_keeps_every_constraint(
+    durations: list[list[int]], cores: int, pipelined: bool, data: st.DataObject
+) -> None:
+    work = np.array(durations)
+    gaps = data.draw(st.lists(st.integers(0, 60), min_size=len(work), max_size=len(work)))
+    released = np.cumsum(gaps)
+    start, end = schedule(work, released.tolist(), cores, pipelined)
+    assert np.array_equal(end - start, work)
+    assert (start[:, 0] >= released).all()
+    assert (start[:, 1:] >= end[:, :-1]).all(), "a block passes the stages in order"
+    assert (start[1:] >= end[:-1]).all(), "a stage takes blocks in order, one at a time"
+    for instant in np.unique(start):
+        at_work = ((start <= instant) & (instant < end)).sum()
+        assert at_work <= cores
+    if not pipelined:
+        assert (start[1:, 0] >= end[:-1, -1]).all()
+    # Work is never idle without a reason: the schedule is no longer than one after another.
+    assert end.max() <= released[-1] + work.sum()
+
+
+def test_overlap_is_bounded_by_the_slowest_stage() -> None:
+    work = np.tile([10, 30, 10], (20, 1))
+    _, end = schedule(work, [0] * 20, 3, pipelined=True)
+    assert end.max() == 10 + 20 * 30 + 10
+
+
+def blocks(count: int) -> list[BlockInFlight]:
+    return [BlockInFlight(index, BlockInput(Ragged.from_items([]))) for index in range(count)]
+
+
+def test_pipelining_overlaps_blocks_and_keeps_their_order() -> None:
+    seen: dict[Stage, list[int]] = {Stage.ADMIT: [], Stage.ORDER: [], Stage.EXECUTE: []}
+
+    def work(stage: Stage) -> StageRunner:
+        def step(block: BlockInFlight) -> int:
+            time.sleep(0.01)
+            seen[stage].append(block.index)
+            return 0
+
+        return StageRunner(stage, step, None)
+
+    runners = [work(stage) for stage in seen]
+    flight = blocks(12)
+    run_pipelined(runners, flight)
+    assert all(order == list(range(12)) for order in seen.values())
+    overlapping = sum(
+        flight[k + 1].spans[Stage.ADMIT].start_ns < flight[k].spans[Stage.EXECUTE].end_ns for k in range(11)
+    )
+    assert overlapping == 11
+    alone = blocks(3)
+    run_sequential(runners, alone)
+    for first, second in zip(alone, alone[1:], strict=False):
+        assert second.spans[Stage.ADMIT].start_ns >= first.spans[Stage.EXECUTE].end_ns
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_failing_stage_stops_the_others_and_is_raised(failing: int) -> None:
+    stages = [Stage.ADMIT, Stage.ORDER, Stage.EXECUTE]
+
+    def work(position: int) -> StageRunner:
+        def step(block: BlockInFlight) -> int:
+            if position == failing and block.index == 3:
+                raise ValueError("block 3 is bad")
+            return 0
+
+        return StageRunner(stages[position], step, None)
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="block 3 is bad"):
+        run_pipelined([work(position) for position in range(3)], blocks(50))
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_waiting_is_not_work() -> None:
+    def step(block: BlockInFlight) -> int:
+        time.sleep(0.02)
+        return 15_000_000
+
+    flight = blocks(1)
+    run_sequential([StageRunner(Stage.ORDER, step, None)], flight)
+    span = flight[0].spans[Stage.ORDER]
+    assert span.end_ns - span.start_ns >= 20_000_000
+    assert span.busy_ns == span.end_ns - span.start_ns - 15_000_000

@@ -1,0 +1,55 @@
+"""The exported names: what plugins and notebooks build on. A change here is a change of the interface."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import chaindp
+import chaindp.backend
+import chaindp.kernels
+import chaindp.workload
+
+SURFACE = {
+    "chaindp": ["__version__", "hookimpl", "load"],
+    "chaindp.backend": ["Backend", "BackendOptions", "BackendSpec", "Capability", "Device", "Support", "TimeDomain"],
+    "chaindp.kernels": [
+        "Args",
+        "BUILTIN",
+        "ECRECOVER",
+        "KECCAK256",
+        "KernelSpec",
+        "MERKLE_OPEN",
+        "MERKLE_TREE",
+        "MERKLE_UPDATE",
+        "SHA256",
+        "TRIE_HASH",
+        "Vector",
+        "level_offsets",
+        "splice",
+        "verify_path",
+        "zero_roots",
+    ],
+    "chaindp.workload": ["BlockInput", "CHAIN_ID", "Workload", "WorkloadParams", "WorkloadSpec"],
+}
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_exported_names(module: str) -> None:
+    exported = sys.modules[module].__all__
+    assert sorted(exported) == sorted(SURFACE[module])
+    for name in exported:
+        assert getattr(sys.modules[module], name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'laod'"):
+        chaindp.laod  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_chaindp_is_light() -> None:
+    code = "import sys, chaindp, chaindp.cli; print(sorted({'numpy', 'pandas', 'numba', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
