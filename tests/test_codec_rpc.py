@@ -73,6 +73,8 @@ BLOCK = {
     "withdrawals": [{"index": "0x1", "validatorIndex": "0x2", "address": "0x" + "0a" * 20, "amount": "0x3"}],
     "transactions": [tx | {"transactionIndex": hex(i)} for i, tx in enumerate(TRANSACTIONS)],
     "uncles": [],
+    "size": "0x10",
+    "totalDifficulty": "0x1",
 }
 # Parsed anew for each use: no two places of a block share an object.
 TEXT = json.dumps(BLOCK)
@@ -145,6 +147,8 @@ def test_every_value_that_is_missing_or_of_the_wrong_type_is_named(path):
     """No value of the tree may be replaced by anything malformed without an error that names the field."""
     optional = {
         ("requestsHash",),  # the last fork's field
+        ("size",),
+        ("totalDifficulty",),
         *((("transactions", i, "type")) for i in (0,)),  # type 0 is what an absent type means
         *((("transactions", i, "v")) for i in (1, 2, 3, 4)),
         *((("transactions", i, "yParity")) for i in (1, 2, 3, 4)),

@@ -431,6 +431,29 @@ def test_assemble_checks_signatures_and_columns():
         assemble(batch, batch.signature)
 
 
+def test_types_3_and_4_need_their_own_fields():
+    batch = decode_one(transaction(4, SIGNATURE, FIELDS))
+    batch.extra = None
+    for encode in (signing_payloads, lambda item: assemble(item, item.signature)):
+        with pytest.raises(InputError, match="extra"):
+            encode(batch)
+
+
+def test_unsigned_batches_check_their_columns():
+    batch = decode_one(transaction(2, SIGNATURE, FIELDS))
+    names = ("type", "chain_id", "nonce", "gas_limit", "max_fee", "max_priority_fee", "to", "value", "data")
+    columns = {name: getattr(batch, name) for name in (*names, "access_lists")}
+    unsigned = unsigned_batch(**columns)
+    assert signing_payloads(unsigned).items() == signing_payloads(batch).items()
+    assert assemble(unsigned, batch.signature).items() == batch.raw.items()
+    for name in names:
+        wrong = columns[name].slice(0, 0) if name == "data" else np.concatenate([columns[name]] * 2)
+        with pytest.raises(InputError, match="transaction column"):
+            unsigned_batch(**columns | {name: wrong})
+    with pytest.raises(InputError, match="type: 5 is none"):
+        unsigned_batch(**columns | {"type": np.array([5], dtype=np.uint8)})
+
+
 @given(st.lists(uint256, max_size=5))
 def test_words(values):
     rows = words.ints_to_words(values)

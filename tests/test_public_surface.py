@@ -32,7 +32,23 @@ SURFACE = {
         "verify_path",
         "zero_roots",
     ],
-    "chaindp.workload": ["BlockInput", "CHAIN_ID", "Workload", "WorkloadParams", "WorkloadSpec"],
+    "chaindp.workload": [
+        "AccessHints",
+        "Accounts",
+        "BlockInput",
+        "CHAIN_ID",
+        "Genesis",
+        "Keys",
+        "Ragged",
+        "StorageCells",
+        "TransactionBatch",
+        "Workload",
+        "WorkloadParams",
+        "WorkloadSpec",
+        "derive_keys",
+        "sign_transactions",
+        "unsigned_batch",
+    ],
 }
 
 

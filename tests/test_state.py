@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import rlp
 from trie import HexaryTrie
-from trie_reference import ReferenceKernels, keccak256, reference_root
 
 from chaindp.chain.state import EMPTY_CODE_HASH, State, StateReader
 from chaindp.chain.store import Store
 from chaindp.chain.trie import EMPTY_ROOT
-from chaindp.chain.types import Accounts, Genesis, StateDiff, StorageCells
+from chaindp.chain.types import Accounts, Genesis, Ragged, StateDiff, StorageCells
 from chaindp.errors import InputError, StoreError
+from trie_reference import ReferenceKernels, keccak256, reference_root
 
 Model = dict[bytes, tuple[int, int, bytes, dict[bytes, int]]]  # address to nonce, balance, code hash, storage
 
@@ -78,13 +78,17 @@ def _peer_root(items: dict[bytes, bytes]) -> bytes:
     return peer.root_hash
 
 
+def _random_slots(rng: np.random.Generator, count: int) -> dict[bytes, int]:
+    return {rng.bytes(32): int(rng.integers(0, 1 << 40)) for _ in range(count)}
+
+
 def _random_model(rng: np.random.Generator, count: int) -> Model:
     return {
         rng.bytes(20): (
             int(rng.integers(0, 300)),
             int.from_bytes(rng.bytes(int(rng.integers(0, 33))), "big"),
             EMPTY_CODE_HASH if rng.random() < 0.7 else rng.bytes(32),
-            {rng.bytes(32): int(rng.integers(0, 1 << 40)) for _ in range(int(rng.integers(0, 20)) * (rng.random() < 0.4))},
+            _random_slots(rng, int(rng.integers(0, 20)) if rng.random() < 0.4 else 0),
         )
         for _ in range(count)
     }
@@ -253,22 +257,51 @@ def test_reader_in_a_thread_while_the_state_changes(tmp_path: Path) -> None:
         assert not failures and rounds
 
 
+def test_damaged_value_is_noticed_where_asked_for(tmp_path: Path) -> None:
+    kernels = ReferenceKernels()
+    address = b"\x05" * 20
+    state = State.genesis(_genesis({address: (1, 1000, EMPTY_CODE_HASH, {})}), kernels.kernels)
+    root, nodes = state.commit_root(kernels.kernels)
+    nodes.encodings.data[-66 - 2] ^= 1  # a bit of the balance: still well-formed
+    with Store.create(tmp_path / "store", durable=False) as store:
+        store.commit(0, root, nodes.digests, nodes.encodings)
+        asked = _matrix([address], 20)
+        assert State.open(store, root).accounts(asked, kernels.kernels).balance.tobytes() != _words([1000]).tobytes()
+        with pytest.raises(StoreError, match=f"{root.hex()} .* is damaged"):
+            State.open(store, root, kernels.kernels).accounts(asked, kernels.kernels)
+
+
+@pytest.mark.parametrize("record", [b"\xc0", b"\xc2\x01\x02", bytes(70), rlp.encode([1, 2, bytes(32), bytes(31)])])
+def test_malformed_account(tmp_path: Path, record: bytes) -> None:
+    kernels = ReferenceKernels()
+    nodes: dict[bytes, bytes] = {}
+    root = reference_root({keccak256(b"\x05" * 20): record}, nodes)
+    with Store.create(tmp_path / "store", durable=False) as store:
+        digests = np.frombuffer(b"".join(nodes), dtype=np.uint8).reshape(-1, 32)
+        store.commit(0, root, digests, Ragged.from_items(nodes.values()))
+        asked = _matrix([b"\x05" * 20], 20)
+        with pytest.raises(StoreError, match="malformed"):
+            State.open(store).accounts(asked, kernels.kernels)
+        with pytest.raises(StoreError, match="malformed"):
+            StateReader(store, root, kernels.kernels).accounts(asked)
+
+
 def test_wrong_diffs() -> None:
     kernels = ReferenceKernels().kernels
     state = State.genesis(_genesis({}), kernels)
     one = (1, 1, EMPTY_CODE_HASH)
+    twice = _diff({b"a" * 20: one, b"b" * 20: one}, [])
+    twice.address = np.concatenate([twice.address[:1]] * 2)
     with pytest.raises(InputError, match="twice"):
-        diff = _diff({b"a" * 20: one, b"b" * 20: one}, [])
-        diff.address = np.concatenate([diff.address[:1]] * 2)
-        state.apply(diff, kernels)
+        state.apply(twice, kernels)
     with pytest.raises(InputError, match="not in it"):
         state.apply(_diff({b"a" * 20: one}, [(b"b" * 20, bytes(32), 1)]), kernels)
+    longer = _diff({b"a" * 20: one}, [])
+    longer.nonce = np.zeros(2, dtype=np.uint64)
     with pytest.raises(InputError, match="differ in length"):
-        diff = _diff({b"a" * 20: one}, [])
-        diff.nonce = np.zeros(2, dtype=np.uint64)
-        state.apply(diff, kernels)
+        state.apply(longer, kernels)
+    narrow = _diff({b"a" * 20: one}, [])
+    narrow.address = np.zeros((1, 19), dtype=np.uint8)
     with pytest.raises(InputError, match="uint8"):
-        diff = _diff({b"a" * 20: one}, [])
-        diff.address = np.zeros((1, 19), dtype=np.uint8)
-        state.apply(diff, kernels)
+        state.apply(narrow, kernels)
     assert state.commit_root(kernels)[0] == EMPTY_ROOT

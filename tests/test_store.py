@@ -10,13 +10,13 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from trie_reference import ReferenceKernels, keccak256, reference_root
 
 from chaindp.chain.state import State
 from chaindp.chain.store import Store
 from chaindp.chain.trie import Trie
 from chaindp.chain.types import Ragged
 from chaindp.errors import StoreError
+from trie_reference import ReferenceKernels, keccak256, reference_root
 
 
 def _nodes(*encodings: bytes) -> tuple[np.ndarray, Ragged]:
@@ -37,7 +37,8 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
         assert store.count_nodes() == 200
         wanted = [keccak256(encoding) for encoding in reversed(encodings)]
         assert store.get_nodes(wanted).items() == encodings[::-1]
-        assert store.get_nodes(np.frombuffer(b"".join(wanted), dtype=np.uint8).reshape(-1, 32)).items() == encodings[::-1]
+        rows = np.frombuffer(b"".join(wanted), dtype=np.uint8).reshape(-1, 32)
+        assert store.get_nodes(rows).items() == encodings[::-1]
         assert store.get_node(wanted[3]) == encodings[-4]
         with store.reading() as fetch:
             assert fetch(wanted[0]) == encodings[-1]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trie import HexaryTrie
-from trie_reference import ReferenceKernels, keccak256, reference_root
 
 from chaindp.chain.trie import EMPTY_ROOT, Trie, ordered_root
 from chaindp.chain.types import Ragged
 from chaindp.errors import InputError, UsageError
+from trie_reference import ReferenceKernels, keccak256, reference_root
 
 Step = list[tuple[bytes, bytes]]
 
@@ -122,7 +122,9 @@ _keys = st.one_of(
     st.sampled_from([0x12, 0x13, 0x22]).map(lambda last: bytes(31) + bytes([last])),
 )
 _values = st.one_of(
-    st.just(b""), st.binary(min_size=1, max_size=4), st.sampled_from([b"\x7f", b"\x80", b"v" * 31, b"w" * 56, b"x" * 300])
+    st.just(b""),
+    st.binary(min_size=1, max_size=4),
+    st.sampled_from([b"\x7f", b"\x80", b"v" * 31, b"w" * 56, b"x" * 300]),
 )
 _steps = st.lists(st.lists(st.tuples(_keys, _values), min_size=1, max_size=12), min_size=1, max_size=8)
 
@@ -301,6 +303,6 @@ def test_wrong_calls() -> None:
         Trie(b"short")
     with pytest.raises(UsageError, match="store"):
         Trie(b"r" * 32)
+    trie.update(np.zeros((1, 32), dtype=np.uint8), one)
     with pytest.raises(UsageError, match="hash first"):
-        trie.update(np.zeros((1, 32), dtype=np.uint8), one)
         trie.forest.roots(np.array([0]))

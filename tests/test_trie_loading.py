@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trie_reference import ReferenceKernels, keccak256, reference_root, rlp
 
 from chaindp.chain.trie import Trie
 from chaindp.chain.types import Ragged
 from chaindp.errors import StoreError
+from trie_reference import ReferenceKernels, keccak256, reference_root, rlp
 
 
 def _open(encoding: bytes) -> Trie:

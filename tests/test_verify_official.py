@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import random
 import tarfile
 from pathlib import Path
 
@@ -158,6 +160,19 @@ def test_archives_are_read_in_memory_and_by_folder(tmp_path):
         verify_rlptest(path)
 
 
+def test_where_an_archive_lies_says_nothing_of_its_members(tmp_path):
+    (tmp_path / "TrieTests").mkdir()
+    members = {"TrieTests/a.json": json.dumps({"dogs": DOGS}).encode(), "RLPTests/b.json": b"{"}
+    path = archive(tmp_path / "TrieTests" / "t.tar.gz", members)
+    assert verify_trietest(path, KERNELS).passed == 1
+
+
+def test_names_in_archives_stay_on_one_line(tmp_path):
+    with pytest.raises(InputError) as caught:
+        verify_rlptest(archive(tmp_path / "t.tar.gz", {"RLPTests/a\nb.json": b"{"}))
+    assert "\n" not in str(caught.value)
+
+
 def test_broken_archives(tmp_path):
     path = tmp_path / "t.tar.gz"
     good = json.dumps({"dogs": DOGS, "pad": DOGS | {"x": "".join(map(chr, range(32, 120))) * 500}}).encode()
@@ -180,6 +195,25 @@ def test_broken_archives(tmp_path):
         verify_trietest(tmp_path / "absent.tar.gz", KERNELS)
     with pytest.raises(InputError, match="no test file"):
         verify_trietest(archive(path, {"README": b"x"}), KERNELS)
+
+
+def test_changed_archives_raise_input_errors_only(tmp_path):
+    """Whatever one byte of the tar inside becomes, the archive is read or refused."""
+    tar = gzip.decompress(
+        Path(archive(tmp_path / "t.tar.gz", {"TrieTests/a.json": json.dumps({"dogs": DOGS}).encode()})).read_bytes()
+    )
+    generator = random.Random(3)
+    for _ in range(300):
+        at = generator.randrange(600)
+        path = tmp_path / "changed.tar.gz"
+        path.write_bytes(gzip.compress(tar[:at] + generator.randbytes(generator.randrange(1, 9)) + tar[at + 1 :], 1))
+        try:
+            verify_trietest(path, KERNELS)
+        except InputError as error:
+            message = str(error)
+        else:
+            message = ""
+        assert "\n" not in message
 
 
 def test_a_member_that_claims_to_be_huge_is_refused(tmp_path):

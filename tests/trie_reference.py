@@ -138,4 +138,4 @@ class ReferenceKernels:
     @property
     def kernels(self) -> KernelSet:
         """This object as what the chain's signatures ask for."""
-        return cast(KernelSet, self)
+        return cast("KernelSet", self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ LEAST_SIGNATURES = 4
 """Recoveries that a second thread must be able to take over."""
 
 
+@functools.cache
 def _module(name: str) -> ModuleType:
     # On demand: importing a kernel module compiles it or loads it from the disk cache.
     return importlib.import_module(f"chaindp_cpu.{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from chaindp.kernels.trie import check_trie
 __all__ = ["ScalarBackend"]
 
 
+@functools.cache
 def _scalar() -> Any:
     return importlib.import_module("chaindp_cpu.scalar")
 

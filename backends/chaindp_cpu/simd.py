@@ -190,7 +190,7 @@ class Lanes:
 
 @intrinsic
 def copy_bytes(_typing: Any, source: Any, source_at: Any, target: Any, target_at: Any, count: Any) -> Any:
-    """Copy ``count`` bytes from one array to another, offsets in bytes, unchecked. Assigned slices copy byte by byte."""
+    """Copy ``count`` bytes between arrays, offsets in bytes, unchecked. Assigning slices would copy byte by byte."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         v = Lanes(builder, 8, 1)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chaindp.chain.store import Store
-from chaindp.chain.trie import EMPTY_ROOT, Forest, NodeBatch
+from chaindp.chain.trie import EMPTY_ROOT, Fetch, Forest, NodeBatch
 from chaindp.chain.trie.records import (
     ROOT_FROM_END,
     decode_accounts,
@@ -43,13 +43,34 @@ def _rows(array: np.ndarray, width: int, what: str) -> np.ndarray:
 
 def _hash_rows(kernels: KernelSet, *parts: np.ndarray) -> list[np.ndarray]:
     """keccak256 of every row of every part, in one call: uint8[N,32] a part."""
-    lengths = np.concatenate([np.full(len(part), part.shape[1], dtype=np.int64) for part in parts])
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    if not len(lengths):
-        return [np.empty((0, 32), dtype=np.uint8) for _ in parts]
-    digests = kernels.keccak256(np.concatenate([part.reshape(-1) for part in parts]), offsets)
-    return np.split(digests, np.cumsum([len(part) for part in parts])[:-1])
+    offsets, base, digests = [np.zeros(1, dtype=np.int64)], 0, []
+    for part in parts:
+        offsets.append(np.arange(base + part.shape[1], base + part.size + 1, part.shape[1], dtype=np.int64))
+        base += part.size
+    if base:
+        data = parts[0].reshape(-1) if len(parts) == 1 else np.concatenate([part.reshape(-1) for part in parts])
+        hashed = kernels.keccak256(data, np.concatenate(offsets))
+    else:
+        hashed = np.empty((0, 32), dtype=np.uint8)
+    first = 0
+    for part in parts:
+        digests.append(hashed[first : first + len(part)])
+        first += len(part)
+    return digests
+
+
+def _checked_fetch(store: Store, kernels: KernelSet | None) -> Fetch:
+    if kernels is None:
+        return store.get_nodes
+
+    def fetch(digests: np.ndarray) -> Ragged:
+        nodes = store.get_nodes(digests)
+        wrong = (kernels.keccak256(nodes.data, nodes.offsets) != digests).any(axis=1)
+        if wrong.any():
+            raise StoreError(f"trie node {digests[int(wrong.argmax())].tobytes().hex()} of {store.path} is damaged")
+        return nodes
+
+    return fetch
 
 
 def _joined(batches: list[NodeBatch], codes: dict[bytes, bytes]) -> NodeBatch:
@@ -85,7 +106,8 @@ class State:
     def genesis(cls, genesis: Genesis, kernels: KernelSet) -> State:
         """The state that a chain starts from, all in memory. Rows with ``exists`` false are left out.
 
-        Its nodes come out of the first ``commit_root``. InputError where an account appears twice or storage has no account.
+        Its nodes come out of the first ``commit_root``. InputError where an account appears twice or storage has no
+        account.
         """
         state = cls(Forest(), EMPTY_ROOT)
         accounts = genesis.accounts
@@ -107,9 +129,12 @@ class State:
         return state
 
     @classmethod
-    def open(cls, store: Store, root: bytes | None = None) -> State:
-        """The state under ``root``, that of the store's head by default; its nodes are loaded as they are reached."""
-        return cls(Forest(store.get_nodes), store.head()[1] if root is None else root)
+    def open(cls, store: Store, root: bytes | None = None, kernels: KernelSet | None = None) -> State:
+        """The state under ``root``, that of the store's head by default; its nodes are loaded as they are reached.
+
+        With ``kernels`` every node that is loaded is hashed and compared with its digest: StoreError where they differ.
+        """
+        return cls(Forest(_checked_fetch(store, kernels)), store.head()[1] if root is None else root)
 
     # -- changes ----------------------------------------------------------------------------------------------------
 
@@ -165,7 +190,8 @@ class State:
     def commit_root(self, kernels: KernelSet) -> tuple[bytes, NodeBatch]:
         """(state root, the nodes and codes that are new since the last call), hashed level by level.
 
-        First all storage tries in one call of ``trie_hash``, then, their roots written into the accounts, the account trie.
+        First all storage tries in one call of ``trie_hash``, then, their roots written into the accounts, the account
+        trie.
         """
         if self._changed:
             keys = sorted(self._changed)
@@ -193,7 +219,9 @@ class State:
         return accounts
 
     def storage(self, addresses: np.ndarray, slots: np.ndarray, kernels: KernelSet) -> np.ndarray:
-        """The words uint8[S,32] at (address uint8[20], slot uint8[32]) a row, as they are now; zero where there is none."""
+        """The words uint8[S,32] at (address uint8[20], slot uint8[32]) a row, as they are now; zero where there is
+        none.
+        """
         addresses, slots = _rows(addresses, 20, "addresses"), _rows(slots, 32, "slots")
         if len(addresses) != len(slots):
             raise InputError(f"{len(addresses)} addresses for {len(slots)} slots")
@@ -256,8 +284,10 @@ class State:
 class StateReader:
     """A committed state, read one key at a time: from the root down, every node fetched from the store and parsed.
 
-    Independent of any ``State``, so it may be used in one thread while another changes the state and commits. One reader
-    is for one thread at a time. Encodings of nodes are kept, up to ``cache_bytes``, the least recently used leaving first.
+    Independent of any ``State``, so it may be used in one thread while another changes the state and commits. One
+    reader
+    is for one thread at a time. Encodings of nodes are kept, up to ``cache_bytes``, the least recently used leaving
+    first.
     """
 
     def __init__(self, store: Store, root: bytes, kernels: KernelSet, *, cache_bytes: int = 64 << 20) -> None:
@@ -272,7 +302,9 @@ class StateReader:
         self._cached = 0
 
     def accounts(self, addresses: np.ndarray, keys: np.ndarray | None = None) -> Accounts:
-        """The accounts at ``addresses`` uint8[A,20]. ``keys``: their keccak256 uint8[A,32], where it is known already."""
+        """The accounts at ``addresses`` uint8[A,20]. ``keys``: their keccak256 uint8[A,32], where it is known
+        already.
+        """
         addresses = _rows(addresses, 20, "addresses")
         if keys is None:
             (keys,) = _hash_rows(self._kernels, addresses)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import numpy as np
@@ -123,17 +124,19 @@ class Store:
     ) -> None:
         """Write a block's new nodes, codes (by hash), root and header, and make it the head: all of it or nothing.
 
-        ``digests`` uint8[N,32] are the keys of the N ``encodings``. Durable on return, unless the store was opened otherwise.
+        ``digests`` uint8[N,32] are the keys of the N ``encodings``. Durable on return, unless the store was opened
+        otherwise.
         """
         if len(root) != 32 or not 0 <= block < 1 << 64 or digests.shape != (encodings.count, 32):
             raise StoreError(
                 f"a commit takes a block of 64 bits, a root of 32 bytes and as many digests as encodings: got {block}, "
                 f"{len(root)} bytes, digests of the shape {digests.shape} for {encodings.count} encodings"
             )
-        items = _sorted_items(digests, encodings)
+        items = _SortedItems(digests, encodings)
         head = _HEAD.pack(block, root)
         # What goes in takes about twice its size on new pages; a map that is too small would cost a second attempt.
-        wanted = 2 * (len(encodings.data) + 96 * len(items)) + 2 * sum(map(len, (codes or {}).values())) + (4 << 20)
+        code_bytes = sum(map(len, (codes or {}).values()))
+        wanted = 2 * (len(encodings.data) + 96 * encodings.count + code_bytes) + (4 << 20)
         with self._commit_lock:
             try:
                 info = self._env.info()
@@ -142,8 +145,7 @@ class Store:
                 while True:
                     try:
                         with self._write() as txn:
-                            if items:
-                                txn.cursor(self._nodes).putmulti(items, overwrite=False)
+                            txn.cursor(self._nodes).putmulti(items, overwrite=False)
                             for code_hash, code in (codes or {}).items():
                                 txn.put(code_hash, code, db=self._codes)
                             txn.put(head[:8], root + header, db=self._blocks)
@@ -190,22 +192,24 @@ class Store:
             get, nodes = txn.get, self._nodes
 
             def fetch(digest: bytes) -> bytes:
-                found: bytes | None = get(digest, None, nodes)
+                found = get(digest, None, nodes)
                 if found is None:
                     raise StoreError(f"{self.path} holds no trie node {digest.hex()}")
-                return found
+                return found  # type: ignore[return-value]
 
             yield fetch
 
     def get_nodes(self, digests: np.ndarray | Sequence[bytes]) -> Ragged:
-        """The encodings of N nodes, in the order of ``digests`` (uint8[N,32] or bytes); StoreError where one is missing."""
+        """The encodings of N nodes, in the order of ``digests`` (uint8[N,32] or bytes); StoreError where one is
+        missing.
+        """
         if isinstance(digests, np.ndarray):
             packed = digests.tobytes()
             keys: Sequence[bytes] = [packed[at : at + 32] for at in range(0, len(packed), 32)]
         else:
             keys = digests
         with self._read() as txn:
-            found = [txn.get(key, db=self._nodes) for key in keys]
+            found: list[Any] = [txn.get(key, db=self._nodes) for key in keys]
         if None in found:
             raise StoreError(f"{self.path} holds no trie node {keys[found.index(None)].hex()}")
         return Ragged.from_items(found)
@@ -260,10 +264,10 @@ class Store:
             except lmdb.Error as error:
                 raise StoreError(f"the store {self.path} could not be read: {error}") from None
 
-    def _get(self, db: object, key: bytes) -> bytes | None:
+    def _get(self, db: Any, key: bytes) -> bytes | None:
         with self._read() as txn:
-            found: bytes | None = txn.get(key, db=db)
-            return found
+            # A transaction without buffers=True gives bytes.
+            return txn.get(key, db=db)  # type: ignore[return-value]
 
     @contextmanager
     def _write(self) -> Iterator[lmdb.Transaction]:
@@ -302,11 +306,22 @@ def _check_length(env: lmdb.Environment, folder: Path) -> None:
         raise StoreError(f"{folder / _DATA_FILE} is cut off: {have} bytes where {pages} pages of {page} should be")
 
 
-def _sorted_items(digests: np.ndarray, encodings: Ragged) -> list[tuple[bytes, bytes]]:
-    """Digest and encoding of each node in key order, in which LMDB's tree takes them fastest."""
-    keys = np.ascontiguousarray(digests).tobytes()
-    values = encodings.data.tobytes()
-    bounds = encodings.offsets.tolist()
-    prefix = np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1)
-    order = np.argsort(prefix.astype(np.uint64)).tolist()
-    return [(keys[32 * i : 32 * i + 32], values[bounds[i] : bounds[i + 1]]) for i in order]
+class _SortedItems:
+    """(digest, encoding) of each node in key order, in which LMDB's tree takes them fastest; iterable more than once.
+
+    Made one by one: a list of all pairs of a genesis state would take more memory than the state.
+    """
+
+    def __init__(self, digests: np.ndarray, encodings: Ragged) -> None:
+        self._keys = np.ascontiguousarray(digests).reshape(-1).data
+        self._values = encodings.data.data
+        self._offsets = encodings.offsets
+        prefix = np.ascontiguousarray(digests[:, :8]).view(">u8").reshape(-1)
+        self._order = np.argsort(prefix.astype(np.uint64))
+
+    def __iter__(self) -> Iterator[tuple[memoryview, memoryview]]:
+        for first in range(0, len(self._order), 4096):
+            some = self._order[first : first + 4096]
+            bounds = zip(some.tolist(), self._offsets[some].tolist(), self._offsets[some + 1].tolist(), strict=True)
+            for i, start, end in bounds:
+                yield self._keys[32 * i : 32 * i + 32], self._values[start:end]

@@ -29,6 +29,9 @@ def array(value: Any, name: str, dtype: type[np.generic], shape: tuple[int | Non
     ):
         expected = "[" + ",".join("N" if length is None else str(length) for length in shape) + "]"
         raise InputError(f"{name} has shape {list(value.shape)}, expected {expected}")
+    flags = value.flags
+    if flags.c_contiguous and flags.aligned:
+        return value
     return np.require(value, requirements=("C", "A"))
 
 

@@ -179,8 +179,9 @@ def encode_receipts(receipts: Receipts, blooms: np.ndarray) -> Ragged:
     _lengths(type_, payload, offsets[1:])
     np.cumsum(offsets[1:], out=offsets[1:])
     out = np.empty(offsets[-1], dtype=np.uint8)
+    flat = [readonly(column.reshape(-1)) for column in (blooms, receipts.log_address, receipts.log_topics)]
     _write(
-        type_, readonly(receipts.status), gas, readonly(blooms.reshape(-1)), log_tx, readonly(receipts.log_address.reshape(-1)), counts,
-        readonly(receipts.log_topics.reshape(-1)), data, data_offsets, log_payload, logs_payload, payload, offsets, out,
+        type_, readonly(receipts.status), gas, flat[0], log_tx, flat[1], counts, flat[2], data, data_offsets,
+        log_payload, logs_payload, payload, offsets, out,
     )  # fmt: skip
     return Ragged(out, offsets)

@@ -4,9 +4,9 @@ Readers never raise: they return a reason code (``OK`` or one of ``REASONS``), b
 to say which row and field was wrong. Writers trust their caller to have measured the output with the ``*_length``
 functions.
 
-256-bit words are 32 bytes at an offset of a flat buffer: a column of words is passed as ``column.reshape(-1)``. Indices are
-cast to ``uint64``: a signed index makes numba test for negative ones, which keeps LLVM from turning copies into wide moves (a
-copy of 68 bytes takes 4 ns instead of 67).
+256-bit words are 32 bytes at an offset of a flat buffer: a column of words is passed as ``column.reshape(-1)``.
+Indices are cast to ``uint64``: with signed ones numba tests for negative values, which keeps LLVM from making wide
+moves of a copy (68 bytes took 67 ns, and take 4 ns).
 
 Source: Ethereum Yellow Paper, appendix B.
 """
@@ -77,9 +77,9 @@ def readonly(array: np.ndarray) -> np.ndarray:
 
 @intrinsic
 def borrowed(context, array):  # type: ignore[no-untyped-def]
-    """The same array without an owner, for compiled code that calls much: valid as long as its caller holds ``array``.
+    """The same array without an owner: valid as long as the caller holds ``array``.
 
-    Numba counts references around calls with atomic instructions, which took half of the time of decoding a transaction.
+    Numba counts references around calls with atomic instructions, which took half of the time of decoding.
     """
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]

@@ -258,6 +258,9 @@ def parse_block(value: object, label: str) -> RpcBlock:
     block = _Reader(f"{label}: ", value)
     header = _header(block)
     block_hash = block.data("hash", 32)
+    for name in ("size", "totalDifficulty"):  # in no hash, so only their form can be wrong
+        if block.has(name):
+            block.quantity(name, 256)
     items = block.array("transactions")
     if items and all(isinstance(item, str) for item in items):
         raise block.fail("transactions", "these are hashes only: ask the node for full transactions")

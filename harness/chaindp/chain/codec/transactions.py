@@ -176,6 +176,8 @@ def _gather(data: np.ndarray, spans: np.ndarray) -> Ragged:
 
 def _encode(batch: TransactionBatch, signature: np.ndarray, signed: bool) -> Ragged:
     count = batch.count
+    if batch.extra is None and count and int(batch.type.max()) > 2:
+        raise InputError("transaction column extra: is missing, and there are transactions of type 3 or 4")
     extra = _empty_ragged(count) if batch.extra is None else batch.extra
     columns = [
         readonly(column.reshape(-1))
@@ -210,7 +212,7 @@ def signing_payloads(batch: TransactionBatch) -> Ragged:
     """What each sender hashed and signed, from the columns alone.
 
     Type 0: the RLP of the six fields, or of nine with (chain id, 0, 0) where the chain id is not 0 (EIP-155); other
-    types: the type byte and the RLP of all fields before the signature.
+    types: the type byte and the RLP of all fields before the signature. InputError where ``extra`` is missing.
     """
     return _encode(batch, batch.signature, signed=False)
 

@@ -47,7 +47,9 @@ MALFORMED = -2
 
 @compiled
 def read_item(data, at, end):  # type: ignore[no-untyped-def]
-    """One RLP item of ``data[at:end]``: (payload start, payload end, is a list); start -1 where it is not canonical RLP."""
+    """One RLP item of ``data[at:end]``: (payload start, payload end, is a list); start -1 where it is not canonical
+    RLP.
+    """
     bad = (np.int64(-1), np.int64(-1), False)
     if at >= end:
         return bad

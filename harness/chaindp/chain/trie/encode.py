@@ -1,4 +1,6 @@
-"""From dirty nodes to digests: collect them, measure and encode them level by level, and store what the kernel returns."""
+"""From dirty nodes to digests: collect them, measure and encode them level by level, and store what the kernel
+returns.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,7 @@ def _child_size(a, ref):  # type: ignore[no-untyped-def]
 def _payload_size(a, ref):  # type: ignore[no-untyped-def]
     row = ref >> 2
     if ref & 3 == BRANCH:
-        size = 1
+        size = np.int64(1)
         if a.branch[row, B_REC] != NONE:
             at = np.int64(a.branch[row, B_REC]) * UNIT + a.branch[row, B_VAT]
             size = string_size(a.heap, at, np.int64(a.branch[row, B_VLEN]))
@@ -131,7 +133,8 @@ def _payload_size(a, ref):  # type: ignore[no-untyped-def]
 def collect(a, tries, stack, refs, heights):  # type: ignore[no-untyped-def]
     """All dirty nodes of ``tries``, children before parents, with their encoded sizes brought up to date.
 
-    ``stack``: int32[depth,3]. ``refs`` int32 and ``heights`` int32 are filled; returns how many. The height of a node is how many
+    ``stack``: int32[depth,3]. ``refs`` int32 and ``heights`` int32 are filled; returns how many. The height of a node
+    is how many
     levels of hashed dirty nodes lie below it; that of an inlined one is INLINED.
     """
     count = 0
@@ -219,8 +222,7 @@ def arrange(a, refs, heights, level_offsets, batch, offsets):  # type: ignore[no
                 if mask >> i & 1 and encoded_size(a, np.int64(a.branch[ref >> 2, i])) >= INLINE_LIMIT:
                     splices += 1
         elif ref & 3 != LEAF and a.short[ref >> 2, DIRTY]:
-            if encoded_size(a, np.int64(a.short[ref >> 2, CHILD])) >= INLINE_LIMIT:
-                splices += 1
+            splices += encoded_size(a, np.int64(a.short[ref >> 2, CHILD])) >= INLINE_LIMIT
     return splices
 
 
@@ -286,7 +288,9 @@ def _write_inlined(a, ref, out, at):  # type: ignore[no-untyped-def]
 
 @inlined
 def _write_child(a, child, dirty, out, at):  # type: ignore[no-untyped-def]
-    """Encode a parent's reference to a child: (position behind, place in the batch of the node whose digest is missing, or -1)."""
+    """Encode a parent's reference to a child: (position behind, place in the batch of the node whose digest is missing,
+    or -1).
+    """
     row = child >> 2
     if child == NONE:
         out[at] = 0x80
@@ -365,7 +369,9 @@ def store_digests(a, tries, refs, batch, digests):  # type: ignore[no-untyped-de
 
 @compiled
 def root_digests(a, tries, empty, out):  # type: ignore[no-untyped-def]
-    """The root digest of each of ``tries``, none of them dirty, into ``out`` uint8[T,32]; ``empty`` for an empty trie."""
+    """The root digest of each of ``tries``, none of them dirty, into ``out`` uint8[T,32]; ``empty`` for an empty
+    trie.
+    """
     for t in range(tries.shape[0]):
         ref = np.int64(a.tries[tries[t], T_ROOT])
         row = ref >> 2

@@ -1,4 +1,6 @@
-"""Many Merkle Patricia tries in one arena: batches of updates and reads, and one level-batched hashing of all that changed."""
+"""Many Merkle Patricia tries in one arena: batches of updates and reads, and one level-batched hashing of all that
+changed.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ class Forest:
     # -- tries ------------------------------------------------------------------------------------------------------
 
     def new_trie(self, root: bytes = EMPTY_ROOT) -> int:
-        """The number of a new trie: empty, or with the nodes under ``root`` loaded from ``fetch`` as they are needed."""
+        """The number of a new trie: empty, or with the nodes under ``root`` loaded from ``fetch`` as they are
+        needed.
+        """
         if len(root) != 32:
             raise UsageError(f"a trie root has 32 bytes, not {len(root)}")
         if root != EMPTY_ROOT and self._fetch is None:
@@ -114,10 +118,7 @@ class Forest:
                 raise UsageError(f"keys have the shape (N, 32), not {keys.shape}")
             fixed = _own(keys, np.uint8)
             ragged = Ragged(fixed.reshape(-1), np.arange(len(keys) + 1, dtype=np.int64) * 32)
-        if isinstance(tries, int):
-            numbers = np.full(ragged.count, tries, dtype=np.int64)
-        else:
-            numbers = _own(tries, np.int64)
+        numbers = _own(np.full(ragged.count, tries) if isinstance(tries, int) else tries, np.int64)
         if len(numbers) != ragged.count:
             raise UsageError(f"{len(numbers)} trie numbers for {ragged.count} keys")
         if len(numbers) and not (numbers.min() >= 0 and numbers.max() < self._count):
@@ -129,8 +130,10 @@ class Forest:
     def update(self, tries: np.ndarray | int, keys: np.ndarray | Ragged, values: Ragged) -> int:
         """Map each key to its value in its trie; an empty value removes the key. How many items changed a trie.
 
-        ``tries`` int64[N] or one number; ``keys`` uint8[N,32], applied in sorted order, the last of equal ones counting, or
-        ragged bytes of any length, applied in the order given. StoreError where a node cannot be loaded: nothing is lost,
+        ``tries`` int64[N] or one number; ``keys`` uint8[N,32], applied in sorted order, the last of equal ones
+        counting, or
+        ragged bytes of any length, applied in the order given. StoreError where a node cannot be loaded: nothing is
+        lost,
         but some items may have been applied.
         """
         numbers, ragged, fixed = self._keys(tries, keys)
@@ -152,7 +155,7 @@ class Forest:
             )
             changed += more
             if done == len(order):
-                return changed
+                return int(changed)
             if status == NEEDS_NODE:
                 self._load(np.array([self._arena.counters[_arena.NEEDED]], dtype=np.int64))
             elif status == CHANGED:
@@ -176,7 +179,8 @@ class Forest:
     # -- digests ----------------------------------------------------------------------------------------------------
 
     def hash(self, tries: np.ndarray, kernels: KernelSet) -> NodeBatch:
-        """Hash all nodes of ``tries`` int64[T] (each once) that changed, in one call of ``trie_hash``; the nodes, encoded.
+        """Hash all nodes of ``tries`` int64[T] (each once) that changed, in one call of ``trie_hash``; the nodes,
+        encoded.
 
         Where the kernel fails nothing is lost, and the call can be repeated.
         """

@@ -27,7 +27,9 @@ from chaindp.chain.trie.path import common_prefix, nibble
 
 @compiled
 def find_value(a, trie, keys, base, length):  # type: ignore[no-untyped-def]
-    """Where in the heap the value of a key lies: (byte, bytes); (-1, 0) where there is none. All nodes on the way are loaded."""
+    """Where in the heap the value of a key lies: (byte, bytes); (-1, 0) where there is none. All nodes on the way are
+    loaded.
+    """
     position = 0
     ref = np.int64(a.tries[trie, T_ROOT])
     while ref != NONE:

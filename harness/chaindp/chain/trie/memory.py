@@ -1,4 +1,6 @@
-"""Two things that numba has no word for: fetching a cache line ahead of its use, and copying bytes as the machine does."""
+"""Two things that numba has no word for: fetching a cache line ahead of its use, and copying bytes as the machine
+does.
+"""
 
 from __future__ import annotations
 

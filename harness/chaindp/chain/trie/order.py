@@ -1,4 +1,6 @@
-"""The order in which a batch of fixed-length keys is applied: sorted, so that neighbours in the trie are neighbours in time."""
+"""The order in which a batch of fixed-length keys is applied: sorted, so that neighbours in the trie are neighbours in
+time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def _after(keys, left, right):  # type: ignore[no-untyped-def]
 
 @compiled
 def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[no-untyped-def]
-    """Sort out equal prefixes, keep the last item of each key, and put the deletes behind the rest; how many are kept."""
+    """Sort out equal prefixes, keep the last item of each key, and put the deletes behind the rest; how many are
+    kept.
+    """
     count = order.shape[0]
     for i in range(1, count):
         item = order[i]
@@ -69,9 +73,7 @@ def batch_order(tries: np.ndarray, keys: np.ndarray, value_offsets: np.ndarray) 
     Of several items with one trie and key only the last is kept. ``tries`` int64[N], ``keys`` uint8[N,32].
     """
     prefixes = _prefixes(keys)
-    if len(tries) and (tries[0] == tries).all():
-        order = np.argsort(prefixes)
-    else:
-        order = np.lexsort((prefixes, tries))
+    one_trie = len(tries) > 0 and (tries[0] == tries).all()
+    order = np.argsort(prefixes) if one_trie else np.lexsort((prefixes, tries))
     out = np.empty(len(tries), dtype=np.int64)
     return out[: _finish(order, tries, prefixes, keys, value_offsets, out)]

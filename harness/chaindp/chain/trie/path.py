@@ -176,7 +176,9 @@ def mark_dirty(a, path, depth):  # type: ignore[no-untyped-def]
 
 @compiled
 def children_but(a, branch, index):  # type: ignore[no-untyped-def]
-    """How many children a branch has apart from child ``index`` (which may be none), and which is the last: (count, last)."""
+    """How many children a branch has apart from child ``index`` (which may be none), and which is the last: (count,
+    last).
+    """
     count = 0
     last = -1
     for i in range(16):

@@ -1,4 +1,6 @@
-"""What the state's tries hold, in batches: account records and storage words to RLP and back, and the grouping of addresses."""
+"""What the state's tries hold, in batches: account records and storage words to RLP and back, and the grouping of
+addresses.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,9 @@ def _encode_words(words, out, offsets):  # type: ignore[no-untyped-def]
 
 
 def encode_words(words: np.ndarray) -> Ragged:
-    """RLP of storage words uint8[S,32] without their leading zeros; nothing for zero, which a storage trie does not hold."""
+    """RLP of storage words uint8[S,32] without their leading zeros; nothing for zero, which a storage trie does not
+    hold.
+    """
     out = np.empty(33 * len(words), dtype=np.uint8)
     offsets = np.empty(len(words) + 1, dtype=np.int64)
     _encode_words(words, out, offsets)

@@ -72,7 +72,9 @@ def _same(heap, at, length, data, base, size):  # type: ignore[no-untyped-def]
 
 @compiled
 def _new_leaf(a, keys, kbase, position, length, values, vbase, vlen):  # type: ignore[no-untyped-def]
-    """A leaf for the key's nibbles from ``position``. Its record holds the whole key, so that the path can grow in place."""
+    """A leaf for the key's nibbles from ``position``. Its record holds the whole key, so that the path can grow in
+    place.
+    """
     path_bytes = (length + 1) >> 1
     units = rounded_units(path_bytes + vlen)
     record = alloc_record(a, units)
@@ -144,7 +146,9 @@ def _set_branch_value(a, row, values, vbase, vlen):  # type: ignore[no-untyped-d
 
 @compiled
 def _split(a, ref, shared, keys, kbase, position, length, values, vbase, vlen):  # type: ignore[no-untyped-def]
-    """Replace a leaf or extension, of whose path only ``shared`` nibbles are the key's, by a branch; the ref of what replaces it."""
+    """Replace a leaf or extension, of whose path only ``shared`` nibbles are the key's, by a branch; the ref of what
+    replaces it.
+    """
     row = ref >> 2
     branch = alloc_branch(a)
     rest = np.int64(a.short[row, PLEN]) - shared
@@ -182,7 +186,9 @@ def _split(a, ref, shared, keys, kbase, position, length, values, vbase, vlen): 
 
 @compiled
 def set_item(a, trie, keys, kbase, length, values, vbase, vlen, path):  # type: ignore[no-untyped-def]
-    """Map a key of ``length`` nibbles to a value of at least one byte. ``path``: int64, room for ``length + 2`` locations."""
+    """Map a key of ``length`` nibbles to a value of at least one byte. ``path``: int64, room for ``length + 2``
+    locations.
+    """
     depth = 0
     position = 0
     path[0] = trie * 32 + SLOT_ROOT
@@ -383,7 +389,8 @@ def apply_items(a, order, first, tries, keys, key_offsets, values, value_offsets
         size = key_offsets[item + 1] - kbase
         vbase = value_offsets[item]
         vlen = value_offsets[item + 1] - vbase
-        # More than one operation can take: a split makes an extension and a leaf, a collapse copies one record and a path.
+        # More than one operation can take: a split makes an extension and a leaf, a collapse copies one record and a
+        # path.
         units = 4 * (rounded_units(size + vlen) + a.counters[LARGEST] + 1)
         if not has_room(a, 4, 1, 0, units):
             return n, CHANGED, changed

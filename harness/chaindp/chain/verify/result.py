@@ -59,8 +59,8 @@ class VerifyResult:
         self.skips += other.skips
 
 
-def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(label, content) of the .json members of a .tar.gz, read in memory: links are not followed."""
+def _archive(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """(name, content) of the .json members of a .tar.gz, read in memory: links are not followed."""
     data = read_bounded(path, MAX_ARCHIVE)
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
@@ -73,7 +73,7 @@ def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
                     )
                 file = archive.extractfile(member)
                 if file is not None:
-                    yield f"{path}:{member.name}", file.read()
+                    yield PurePosixPath(member.name), file.read()
     except (tarfile.TarError, ValueError, EOFError, OSError) as error:
         raise InputError(f"{path}: damaged archive: {(str(error) or 'cut off').splitlines()[0]}") from None
 
@@ -96,13 +96,12 @@ def find_files(
         for file in inside:
             yield str(file), read_bounded(file)
     elif path.name.endswith((".tar.gz", ".tgz")):
-        members = [(label, data) for label, data in _archive(path) if wanted(PurePosixPath(label).name)]
-        inside_members = [(label, data) for label, data in members if folder in PurePosixPath(label).parts[:-1]]
-        if not inside_members:
-            inside_members = [(label, data) for label, data in members if f":{folder}/" in label] or members
-        if not inside_members:
+        members = [(name, data) for name, data in _archive(path) if wanted(name.name)]
+        chosen = [(name, data) for name, data in members if folder in name.parts[:-1]] or members
+        if not chosen:
             raise InputError(f"{path}: there is no test file in this archive")
-        yield from inside_members
+        for name, data in chosen:
+            yield f"{path}:{name if str(name).isprintable() else shorten(str(name))}", data
     else:
         yield str(path), read_bounded(path)
 
