@@ -1,4 +1,4 @@
-"""The Makefile and its helper on machines that lack something, played by programs put first on PATH."""
+"""The Makefile and its script on machines that lack something, played by programs put first on PATH."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MAKE_VENV = REPOSITORY / ".ci" / "make-venv"
 
 if not MAKE_VENV.exists():
-    pytest.skip("not a checkout: the Makefile's helper is not there", allow_module_level=True)
+    pytest.skip("not a checkout: the Makefile's script is not there", allow_module_level=True)
 
 
 def program(folder: Path, name: str, script: str) -> None:

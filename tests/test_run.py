@@ -15,6 +15,7 @@ import pytest
 from plugin_site import chaindp, make_distribution
 
 import chaindp as package
+from chaindp.cli import main
 
 SMALL = ("--txs", "300", "--block-txs", "100", "--accounts", "500", "--repeat", "1", "--slot", "0.001")
 
@@ -243,12 +244,14 @@ def test_a_plugin_that_raises_at_import_is_named_and_fails_the_run(tmp_path: Pat
         (("--nonsense",), "nonsense"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_writes_nothing(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = chaindp("run", *SMALL, "--out", str(tmp_path / "runs"), *arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def test_a_wrong_call_is_one_line_and_writes_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *SMALL, "--out", str(tmp_path / "runs"), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
     assert message in lines[0]
     assert list(tmp_path.iterdir()) == []
 

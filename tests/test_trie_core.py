@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trie import HexaryTrie
 
+from chaindp.backend import BackendOptions
 from chaindp.chain.trie import EMPTY_ROOT, Trie, ordered_root
 from chaindp.chain.types import Ragged
 from chaindp.errors import InputError, UsageError
+from chaindp.kernels.kernelset import KernelSet
+from chaindp_cpu.backend import CpuBackend
 from trie_reference import ReferenceKernels, keccak256, reference_root
 
 Step = list[tuple[bytes, bytes]]
@@ -306,3 +309,17 @@ def test_wrong_calls() -> None:
     trie.update(np.zeros((1, 32), dtype=np.uint8), one)
     with pytest.raises(UsageError, match="hash first"):
         trie.forest.roots(np.array([0]))
+
+
+@pytest.mark.parametrize("supported", [frozenset({"keccak256", "trie_hash"}), frozenset({"keccak256"})])
+def test_with_the_cpu_backend_and_with_trie_hash_composed(supported: frozenset[str]) -> None:
+    rng = np.random.default_rng(11)
+    kernels = KernelSet(CpuBackend("cpu", BackendOptions()), supported)
+    keys = rng.integers(0, 256, (3000, 32), dtype=np.uint8)
+    values = [rng.bytes(int(size)) for size in rng.integers(1, 120, 3000)]
+    trie = Trie()
+    trie.update(keys, Ragged.from_items(values))
+    root, nodes = trie.hash(kernels)
+    expected: dict[bytes, bytes] = {}
+    assert root == reference_root(dict(zip(map(bytes, keys), values, strict=True)), expected)
+    assert dict(zip(map(bytes, nodes.digests), nodes.encodings.items(), strict=True)) == expected

@@ -140,7 +140,7 @@ class Store:
         with self._commit_lock:
             try:
                 info = self._env.info()
-                if (info["last_pgno"] + 1) * 4096 + wanted > info["map_size"]:
+                if (info["last_pgno"] + 1) * self._env.stat()["psize"] + wanted > info["map_size"]:
                     self._grow(wanted)
                 while True:
                     try:
@@ -186,7 +186,8 @@ class Store:
     def reading(self) -> Iterator[Callable[[bytes], bytes]]:
         """A function from digest to encoding (StoreError where a node is missing), for many lookups in one thread.
 
-        All its lookups see the store as it was at the start; keep it short, since space is not reused meanwhile.
+        All its lookups see the store as it was at the start. Keep it short, and never commit inside it: a commit that
+        must grow the map waits for all readers to end.
         """
         with self._read() as txn:
             get, nodes = txn.get, self._nodes
