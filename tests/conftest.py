@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Real blocks and official tests: ``$CHAINDP_DATA``, else ``../shared/data`` beside the checkout; skips where there are none."""
+    """Real blocks and official tests: ``$CHAINDP_DATA``, else ``../shared/data``; skips where there are none."""
     candidates = [Path(os.environ["CHAINDP_DATA"])] if "CHAINDP_DATA" in os.environ else []
     candidates.append(REPOSITORY.parent / "shared" / "data")
     for candidate in candidates:

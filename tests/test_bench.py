@@ -11,9 +11,10 @@ import pluggy
 import pytest
 
 from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, Device, Support, TimeDomain
-from chaindp.bench import BenchPlan, BenchResult, compare, run_bench
+from chaindp.bench import BenchPlan, BenchResult, run_bench
 from chaindp.errors import PluginError, UsageError
 from chaindp.kernels import KernelSpec, Vector
+from chaindp.measure import compare
 from chaindp.plugins import PluginRow, Registry
 
 SEEN: list[tuple[str, bytes]] = []

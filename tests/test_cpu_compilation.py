@@ -38,6 +38,52 @@ print("conforms")
 """
 
 
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+from chaindp.backend import BackendOptions
+from chaindp_cpu import chaindp_backends
+
+PAGE = mmap.PAGESIZE
+memory = mmap.mmap(-1, 3 * PAGE)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+libc = ctypes.CDLL(None, use_errno=True)
+for page in (0, 2):
+    assert libc.mprotect(ctypes.c_void_p(address + page * PAGE), ctypes.c_size_t(PAGE), 0) == 0
+
+def against_the_wall(array, at_end):
+    # A copy that ends where memory ends, or starts where it starts: a read on either side is a segmentation fault.
+    flat = np.ascontiguousarray(array).reshape(-1)
+    start = 2 * PAGE - flat.nbytes if at_end else PAGE
+    held = np.frombuffer(memory, dtype=np.uint8, count=flat.nbytes, offset=start)
+    held[:] = flat.view(np.uint8)
+    return held.view(array.dtype).reshape(array.shape)
+
+rng = np.random.default_rng(0)
+for device in ("", "scalar"):
+    backend = chaindp_backends()[0].factory(BackendOptions(device=device))
+    for at_end in (True, False):
+        for name in ("keccak256", "sha256"):
+            for length in range(300):
+                data = rng.integers(0, 256, 2 * length, dtype=np.uint8)
+                # Two messages, one, and 64-byte ones where they fit.
+                for offsets in ([0, length, 2 * length], [0, 2 * length], range(0, 2 * length + 1, 64)):
+                    offsets = np.array(offsets, dtype=np.int64)
+                    held = against_the_wall(data[: offsets[-1]], at_end)
+                    expected = backend.kernel(name)(data, offsets)
+                    assert np.array_equal(backend.kernel(name)(held, offsets), expected), (device, name, length)
+        for count in range(1, 40):
+            leaves = rng.integers(0, 256, (count, 32), dtype=np.uint8)
+            nodes = backend.kernel("merkle_tree")(leaves)
+            indices = np.arange(count, dtype=np.int64)
+            assert np.array_equal(backend.kernel("merkle_tree")(against_the_wall(leaves, at_end)), nodes)
+            held = against_the_wall(nodes, at_end)
+            backend.kernel("merkle_open")(held, count, indices)
+            backend.kernel("merkle_update")(held, count, indices[::2].copy(), leaves[::2])
+print("stays inside")
+"""
+
+
 def python(code: str, **environment: str) -> str:
     path = os.pathsep.join(entry for entry in sys.path if entry)
     done = subprocess.run(
@@ -54,6 +100,11 @@ def python(code: str, **environment: str) -> str:
 
 def test_listing_plugins_imports_neither_numba_nor_libsecp256k1() -> None:
     python(LIGHT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guards memory with mprotect")
+def test_nothing_is_read_outside_of_the_input() -> None:
+    assert python(GUARDED) == "stays inside\n"
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -32,7 +33,7 @@ def test_levels_that_do_not_exist_are_refused(text: str) -> None:
 
 def test_levels_are_cumulative_and_say_what_is_missing() -> None:
     plans = [plan_level(level.number, (), ()) for level in LEVELS]
-    for lower, higher in zip(plans, plans[1:], strict=False):
+    for lower, higher in itertools.pairwise(plans):
         assert lower.on <= higher.on
     everything = plans[5].on | plans[5].skipped.keys()
     assert everything == {mechanism.name for mechanism in MECHANISMS}
@@ -55,9 +56,7 @@ def test_heterogeneous_backends_are_on_where_one_was_asked_for() -> None:
 
 
 DURATIONS = st.integers(1, 6).flatmap(
-    lambda stages: st.lists(
-        st.lists(st.integers(0, 50), min_size=stages, max_size=stages), min_size=1, max_size=8
-    )
+    lambda stages: st.lists(st.lists(st.integers(0, 50), min_size=stages, max_size=stages), min_size=1, max_size=8)
 )
 
 
@@ -113,7 +112,7 @@ def test_pipelining_overlaps_blocks_and_keeps_their_order() -> None:
     assert overlapping == 11
     alone = blocks(3)
     run_sequential(runners, alone)
-    for first, second in zip(alone, alone[1:], strict=False):
+    for first, second in itertools.pairwise(alone):
         assert second.spans[Stage.ADMIT].start_ns >= first.spans[Stage.EXECUTE].end_ns
 
 

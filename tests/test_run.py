@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_site import chaindp, make_distribution
 
 import chaindp as package
 from chaindp.cli import main
+from plugin_site import chaindp, make_distribution
 
 SMALL = ("--txs", "300", "--block-txs", "100", "--accounts", "500", "--repeat", "1", "--slot", "0.001")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -23,6 +24,9 @@ __all__ = ["CpuBackend"]
 
 LEAST_STEPS = 128
 """Vector hash steps that a second thread must be able to take over; about 50 us, several times what waking it costs."""
+
+PARTS = 4
+"""Shares a thread: one that is held up, by another process or another call, leaves its next shares to the others."""
 
 LEAST_SIGNATURES = 4
 """Recoveries that a second thread must be able to take over."""
@@ -68,25 +72,34 @@ class CpuBackend(Backend):
             for first, last in shares:
                 job(first, last)
             return
-        others = [self._pool.submit(job, first, last) for first, last in shares[1:]]
+        waiting = deque(shares)
+
+        def work() -> None:
+            while True:
+                try:
+                    first, last = waiting.popleft()
+                except IndexError:
+                    return
+                job(first, last)
+
+        others = [self._pool.submit(work) for _ in range(min(self.threads, len(shares)) - 1)]
         try:
-            job(*shares[0])
+            work()
         finally:
-            # Even where the own share failed: the others still write to arrays of this call.
-            errors = [future.exception() for future in others]
+            # Even where the own share failed: the others still write to arrays of this call. One that no thread has
+            # started yet, because another call keeps them busy, has nothing left to do.
+            errors = [None if future.cancel() else future.exception() for future in others]
         for error in errors:
             if error is not None:
                 raise error
 
     def _shares(self, count: int, step: int, least: int) -> list[tuple[int, int]]:
-        """Cut ``count`` items at multiples of ``step`` into a share a thread, none where a share is not worth
-        ``least``.
-        """
-        threads = min(self.threads, count // least) if least else self.threads
-        if threads < 2:
+        """Cut ``count`` items at multiples of ``step`` into shares of at least ``least``; one where that is all."""
+        if self.threads < 2 or count < 2 * least:
             return [(0, count)] if count else []
+        parts = min(self.threads * PARTS, count // least)
         steps = -(-count // step)
-        cuts = [min(steps * i // threads * step, count) for i in range(threads + 1)]
+        cuts = [min(steps * i // parts * step, count) for i in range(parts + 1)]
         return [(first, last) for first, last in pairwise(cuts) if first < last]
 
     def _hash_pairs(self, pairs: np.ndarray, digests: np.ndarray, count: int, hash_id: int) -> None:
@@ -101,7 +114,9 @@ class CpuBackend(Backend):
         """Hash messages with checked offsets, which need not start at 0, to ``digests`` uint8[N,32]."""
         module = _module("keccak" if name == "keccak256" else "sha256")
         block, overhead, word = (module.RATE, 0, np.uint64) if name == "keccak256" else (module.BLOCK, 8, np.uint32)
-        order, shares = _module("batches").plan(offsets, block, overhead, module.LANES, self.threads, LEAST_STEPS)
+        order, shares = _module("batches").plan(
+            offsets, block, overhead, module.LANES, self.threads * PARTS if self.threads > 1 else 1, LEAST_STEPS
+        )
         target = digests.reshape(-1).view(word)
 
         def job(first: int, last: int) -> None:

@@ -64,12 +64,13 @@ def _share(blocks: np.ndarray, order: np.ndarray, lanes: int, shares: int, bound
 
 
 def plan(
-    offsets: np.ndarray, block: int, overhead: int, lanes: int, threads: int, least_steps: int
+    offsets: np.ndarray, block: int, overhead: int, lanes: int, shares: int, least_steps: int
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """How to hash N ragged messages ``lanes`` at a time: ``order`` int64[N], and for each thread its part of ``order``.
+    """How to hash N ragged messages ``lanes`` at a time: ``order`` int64[N], and parts of it of equal work.
 
     A message of n bytes takes (n + overhead) // block + 1 blocks. ``order`` brings equal counts together, the largest
-    first. A thread is only worth its start where it saves ``least_steps`` vector steps.
+    first. There are at most ``shares`` parts, and each of several takes about ``least_steps`` vector steps or more:
+    less is not worth waking a thread.
     """
     count = len(offsets) - 1
     blocks = np.empty(count, dtype=np.int64)
@@ -83,9 +84,14 @@ def plan(
     else:
         # A few huge messages: the counting sort's table would dwarf them.
         order = np.argsort(-blocks, kind="stable")
-    bounds = np.zeros(threads + 1, dtype=np.int64)
-    steps = _share(blocks, order, lanes, threads, bounds)
-    if threads == 1 or steps < 2 * least_steps:
+    if shares == 1 or not count:
         return order, [(0, count)] if count else []
+    bounds = np.zeros(shares + 1, dtype=np.int64)
+    steps = _share(blocks, order, lanes, shares, bounds)
+    if steps < shares * least_steps:
+        # Fewer, larger shares, or just one.
+        shares = max(steps // least_steps, 1)
+        _share(blocks, order, lanes, shares, bounds)
+        bounds = bounds[: shares + 1]
     cuts = bounds.tolist()
     return order, [(first, last) for first, last in pairwise(cuts) if first < last]

@@ -42,5 +42,5 @@ def chaindp_workloads() -> Sequence[WorkloadSpec]:
 
 @hookspec
 def chaindp_environment() -> Mapping[str, object]:
-    """Provenance to record in ``run.json`` under this plugin's name: driver, firmware, tool versions. JSON values only."""
+    """Provenance for ``run.json``, under this plugin's name: driver, firmware, tool versions. JSON values only."""
     raise NotImplementedError

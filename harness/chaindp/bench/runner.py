@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from chaindp.backend import Backend, TimeDomain
-from chaindp.bench import compare
 from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
+from chaindp.measure import compare
 from chaindp.measure.statistics import summarize
 from chaindp.plugins import Registry, describe_error, select
 from chaindp.results.table import SampleTable

@@ -50,7 +50,8 @@ def _multiply(limbs: np.ndarray, factor: np.uint64, out: np.ndarray) -> bool:  #
         total = low_part + carry
         carry = high_part + np.uint64(1 if total < low_part else 0)
         out[i] = total
-    return carry != 0
+    overflow: bool = carry != 0
+    return overflow
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,7 +17,7 @@ def _slot_of(keys: np.ndarray, row: int, mask: int) -> int:  # pragma: no cover 
     for i in range(keys.shape[1]):
         value = (value ^ np.uint64(keys[row, i])) * np.uint64(0x100000001B3)
     value ^= value >> np.uint64(29)
-    return np.int64(value & np.uint64(mask))
+    return np.int64(value & np.uint64(mask))  # type: ignore[return-value]  # an int for numba
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,7 +3,8 @@
 Conventions used throughout ``chain``:
 
 - an *address* is ``uint8[20]``, a *digest* or a 256-bit *word* is ``uint8[32]``, big-endian;
-- *ragged* data is one ``uint8`` buffer and ``int64`` offsets of length N+1, item i being ``buffer[offsets[i]:offsets[i+1]]``;
+- *ragged* data is one ``uint8`` buffer and ``int64`` offsets of length N+1: item i is
+  ``buffer[offsets[i]:offsets[i+1]]``;
 - nonces, gas and block numbers are ``uint64``.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 
-class Ragged(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged:
     """N byte strings end to end: ``data`` uint8[B], ``offsets`` int64[N+1] with ``offsets[0] == 0``."""
 
     data: np.ndarray
@@ -44,7 +45,7 @@ class Ragged(NamedTuple):
 
     @property
     def count(self) -> int:
-        """How many items there are. (``len`` is the tuple's own.)"""
+        """How many items there are."""
         return len(self.offsets) - 1
 
     def item(self, index: int) -> bytes:
@@ -65,12 +66,12 @@ class Ragged(NamedTuple):
 class TransactionBatch:
     """N signed transactions, decoded. ``raw`` holds the EIP-2718 envelopes as they came from the wire.
 
-    ``max_fee`` is the gas price of types 0 and 1, maxFeePerGas of the others; ``max_priority_fee`` equals it for types 0 and 1.
-    ``creates`` marks contract creations, whose ``to`` is zero. ``data`` and ``access_lists`` are ragged; an access list is
-    its RLP as signed (``c0`` or nothing when empty). ``signature`` is r || s || y-parity, ready for the ``ecrecover`` kernel.
-    ``extra`` is the RLP, as signed, of the fields that only types 3 and 4 have (max fee per blob gas and blob hashes, or the
-    authorization list), nothing for other types; None where no transaction of the batch has any.
-    ``hash`` and ``sender`` are filled by ``admit``.
+    ``max_fee`` is the gas price of types 0 and 1, maxFeePerGas of the others; ``max_priority_fee`` equals it for
+    types 0 and 1. ``creates`` marks contract creations, whose ``to`` is zero. ``data`` and ``access_lists`` are
+    ragged; an access list is its RLP as signed (``c0`` or nothing when empty). ``signature`` is r || s || y-parity,
+    ready for the ``ecrecover`` kernel. ``extra`` is the RLP, as signed, of the fields that only types 3 and 4 have
+    (max fee per blob gas and blob hashes, or the authorization list), nothing for other types; None where no
+    transaction has any. ``hash`` and ``sender`` are filled by ``admit``.
     """
 
     raw: Ragged
@@ -98,7 +99,7 @@ class TransactionBatch:
 
 @dataclass(slots=True)
 class Accounts:
-    """A account records. ``exists`` is false where the state has no such account (the other columns are then zero/empty)."""
+    """A account records. Where the state has none at an address, ``exists`` is false and the rest of the row zero."""
 
     address: np.ndarray  # uint8[A,20]
     nonce: np.ndarray  # uint64[A]
@@ -140,8 +141,9 @@ class Genesis:
 class StateDiff:
     """What a block changed: final values, each address and each (address, slot) once, in any order.
 
-    ``deleted`` accounts leave the state (EIP-161 and SELFDESTRUCT). ``storage_cleared`` accounts lose all storage before
-    the writes of this diff apply. ``storage.value`` of zero removes the slot. Every address in ``storage`` is in ``address``.
+    ``deleted`` accounts leave the state (EIP-161 and SELFDESTRUCT). ``storage_cleared`` accounts lose all storage
+    before the writes of this diff apply. ``storage.value`` of zero removes the slot. Every address in ``storage`` is
+    in ``address``.
     """
 
     address: np.ndarray  # uint8[A,20]
@@ -156,7 +158,7 @@ class StateDiff:
 
 @dataclass(slots=True)
 class Receipts:
-    """N receipts. ``cumulative_gas`` counts within the block. Logs are rows of their own, ``log_tx`` naming the transaction."""
+    """N receipts. ``cumulative_gas`` counts within the block. Logs are rows; ``log_tx`` is the transaction."""
 
     type: np.ndarray  # uint8[N]
     status: np.ndarray  # uint8[N], 1 success, 0 failure

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chaindp.errors import ChaindpError
+from chaindp.errors import CheckFailed
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelCall, KernelSet
 from chaindp.kernels.merkle import verify_path
-from chaindp.pipeline.backends import BASELINE, DEFAULT
+from chaindp.measure.compare import difference, reference_of
+from chaindp.pipeline.backends import DEFAULT
 from chaindp.pipeline.block import BlockInFlight
 
 __all__ = ["Mismatch", "audit_calls", "audit_proofs", "auditor_for"]
@@ -22,53 +23,51 @@ PROOFS_CHECKED = 4
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A kernel whose results differ from the auditor's."""
+    """A kernel call whose result differs from the auditor's, and how: one line that names backend and kernel."""
 
     kernel: str
-    wrong: int
-    total: int
-    auditor: str
-
-    def describe(self, backend: str) -> str:
-        """One line that names who was wrong, in what, and how often."""
-        if self.wrong < 0:
-            return f"backend {backend}: {self.kernel} returned another shape or dtype than {self.auditor}"
-        return f"backend {backend}: {self.kernel} differs from {self.auditor} in {self.wrong} of {self.total} results"
+    reason: str
 
 
 def auditor_for(backend: str) -> str:
-    """The backend that checks another one: the vectorized CPU, which is itself checked by the scalar code."""
-    return BASELINE if backend == DEFAULT else DEFAULT
+    """The backend that checks another one: ``cpu``, which ``cpu:scalar`` checks in turn, and the other way round."""
+    return reference_of(backend) or DEFAULT
 
 
-def audit_calls(calls: Iterable[KernelCall], auditor: KernelSet, specs: Mapping[str, KernelSpec]) -> list[Mismatch]:
-    """Run every kept call again on the auditor, or on the golden where it lacks the kernel, and compare everything."""
-    wrong: dict[str, int] = {}
-    total: dict[str, int] = {}
+def audit_calls(
+    calls: Iterable[KernelCall], backend: str, auditor: KernelSet, specs: Mapping[str, KernelSpec]
+) -> list[Mismatch]:
+    """Run every kept call again on the auditor, or on the golden where it lacks the kernel, and compare everything.
+
+    One mismatch a kernel: the first call that differs, and in how many calls others do.
+    """
+    found: dict[str, list[str]] = {}
+    reference = auditor.backend.label
     for call in calls:
         spec = specs[call.kernel]
-        expected = (
-            auditor.call(call.kernel, *call.args) if call.kernel in auditor.supported else spec.golden(*call.args)
-        )
-        first = call.output[0] if isinstance(call.output, tuple) else call.output
-        total[call.kernel] = total.get(call.kernel, 0) + (len(first) if np.ndim(first) else 1)
-        mismatches = spec.mismatches(call.output, expected)
-        if mismatches < 0:
-            wrong[call.kernel] = -1
-        elif wrong.get(call.kernel, 0) >= 0:
-            wrong[call.kernel] = wrong.get(call.kernel, 0) + mismatches
+        has = call.kernel in auditor.supported
+        expected = auditor.call(call.kernel, *call.args) if has else spec.golden(*call.args)
+        problem = difference(spec, call.output, expected, reference if has else "the golden reference")
+        if problem:
+            found.setdefault(call.kernel, []).append(problem)
     auditor.take_calls()
-    label = auditor.backend.label
-    return [Mismatch(kernel, count, total[kernel], label) for kernel, count in wrong.items() if count]
+    return [
+        Mismatch(
+            kernel,
+            f"backend {backend}: {kernel}: {problems[0]}"
+            + (f", and {len(problems) - 1} more calls are wrong" if len(problems) > 1 else ""),
+        )
+        for kernel, problems in found.items()
+    ]
 
 
 def audit_proofs(blocks: Iterable[BlockInFlight]) -> None:
-    """Check openings of every block with the independent verifier; ChaindpError names the first that does not hold."""
+    """Check openings of every block with the independent verifier; CheckFailed names the first that does not hold."""
     for block in blocks:
         if block.proof_paths is None or block.proof_leaves is None:
             continue
         count = len(block.proof_leaves)
         for index in np.linspace(0, count - 1, min(PROOFS_CHECKED, count)).astype(int).tolist():
-            leaf, path = block.proof_leaves[index], block.proof_paths[index]
-            if not verify_path(np.frombuffer(block.proof_root, dtype=np.uint8), leaf, index, path, "keccak256"):
-                raise ChaindpError(f"block {block.index}: the opening of receipt {index} does not verify")
+            leaf = block.proof_leaves[index].tobytes()
+            if not verify_path(block.proof_root, leaf, index, block.proof_paths[index]):
+                raise CheckFailed(f"block {block.index}: the opening of receipt {index} does not verify")

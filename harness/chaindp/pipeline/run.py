@@ -272,10 +272,10 @@ class _Run:
                 continue
             label = result.labels[stage]
             auditor = self.pool.kernels(auditor_for(label))
-            mismatches = audit_calls(calls, auditor, self.registry.kernels)
+            mismatches = audit_calls(calls, label, auditor, self.registry.kernels)
             matched[stage] = not mismatches
             for mismatch in mismatches:
-                reason = f"DP{common['level']}, stage {stage}: {mismatch.describe(label)}"
+                reason = f"DP{common['level']}, stage {stage}: {mismatch.reason}"
                 self.fail(
                     reason, common, stage=str(stage), kernel=mismatch.kernel, backend_ran=label, output_matched=False
                 )

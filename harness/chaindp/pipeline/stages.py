@@ -118,6 +118,7 @@ class Chain:
         batch = decode_transactions(block.input.transactions, low_s=low_s)
         recover_senders(batch, self._kernels[Stage.ADMIT])
         block.batch = batch
+        assert batch.sender is not None
         if block.input.senders is not None and not np.array_equal(batch.sender, block.input.senders):
             raise CheckFailed(f"block {block.index}: a recovered sender is not the one that the block data names")
         if self._admission is not None:

@@ -190,9 +190,12 @@ def _encode(batch: TransactionBatch, signature: np.ndarray, signed: bool) -> Rag
             batch.max_priority_fee,
             batch.creates,
             batch.value,
-            *batch.data,
-            *batch.access_lists,
-            *extra,
+            batch.data.data,
+            batch.data.offsets,
+            batch.access_lists.data,
+            batch.access_lists.offsets,
+            extra.data,
+            extra.offsets,
             signature,
         )
     ]
