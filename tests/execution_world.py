@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from chaindp_cpu import chaindp_backends
 from Crypto.Hash import keccak as crypto_keccak
 
 from chaindp.backend import BackendOptions
@@ -14,6 +13,7 @@ from chaindp.chain.codec.transactions import unsigned_batch
 from chaindp.chain.execution.columns import ints_to_words, words_to_ints
 from chaindp.chain.types import AccessHints, Accounts, BlockEnv, Ragged, StateDiff, StorageCells, TransactionBatch
 from chaindp.kernels.kernelset import KernelSet
+from chaindp_cpu import chaindp_backends
 
 CHAIN = 7
 GWEI = 10**9
@@ -37,13 +37,18 @@ def address(number: int) -> bytes:
 
 def env(base_fee: int = GWEI, number: int = 5, gas_limit: int = 30_000_000, coinbase: bytes = COINBASE) -> BlockEnv:
     return BlockEnv(
-        number=number, timestamp=1_700_000_000, coinbase=coinbase, gas_limit=gas_limit, base_fee=base_fee, chain_id=CHAIN
+        number=number,
+        timestamp=1_700_000_000,
+        coinbase=coinbase,
+        gas_limit=gas_limit,
+        base_fee=base_fee,
+        chain_id=CHAIN,
     )
 
 
 @dataclass
 class World:
-    """A state: address to [nonce, balance, code], and (address, slot) to value. ``asked`` counts what ``load`` brought."""
+    """A state: address to (nonce, balance, code), (address, slot) to value. ``asked`` counts what ``load`` brought."""
 
     accounts: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
     storage: dict[tuple[bytes, int], int] = field(default_factory=dict)
@@ -51,9 +56,7 @@ class World:
 
     def load(self, addresses: np.ndarray, slots: AccessHints) -> tuple[Accounts, StorageCells, dict[bytes, bytes]]:
         rows = [row.tobytes() for row in addresses]
-        pairs = [
-            (row.tobytes(), slot) for row, slot in zip(slots.address, words_to_ints(slots.slot), strict=True)
-        ]
+        pairs = [(row.tobytes(), slot) for row, slot in zip(slots.address, words_to_ints(slots.slot), strict=True)]
         self.asked += [*rows, *pairs]
         return self.columns(rows), self.cells(pairs), self.codes()
 

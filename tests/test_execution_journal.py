@@ -28,7 +28,7 @@ JOURNAL = (
     f"storage: {{7: {SLOT}0, present_value: 8 }}, {2**256 - 1}: {SLOT}3, present_value: 3 }}}}, "
     "status: AccountStatus(Created | SelfDestructed | Touched) }, "
     f"{C}: Account {{ info: AccountInfo {{ balance: 0, nonce: 0, code_hash: {EMPTY}, code: {EMPTY_CODE} }}, "
-    "storage: {}, status: AccountStatus(0x0) }}, transient_storage: {}, logs: [], depth: 1, journal: [[]], spec: LATEST }"
+    "storage: {}, status: AccountStatus(0x0) }}, transient_storage: {}, logs: [], depth: 1, journal: [[]] }"
 )
 DATABASE = (
     "EVM { x: y, db: Memory(CacheDB { accounts: {"
@@ -94,7 +94,12 @@ def test_instructions_against_a_sweep_by_iterator(code: bytes) -> None:
     assert instructions(code) == expected
 
 
-@given(st.lists(st.tuples(st.binary(min_size=20, max_size=20), st.lists(st.binary(min_size=32, max_size=32), max_size=9)), max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.binary(min_size=20, max_size=20), st.lists(st.binary(min_size=32, max_size=32), max_size=9)),
+        max_size=5,
+    )
+)
 def test_access_lists_against_rlp(entries: list[tuple[bytes, list[bytes]]]) -> None:
     encoded = rlp.encode([[address, slots] for address, slots in entries])
     expected = [("0x" + address.hex(), [int.from_bytes(slot, "big") for slot in slots]) for address, slots in entries]
@@ -113,7 +118,9 @@ def test_access_lists_of_any_bytes_are_read_or_refused(data: bytes) -> None:
         entries = decode_access_list(data)
     except InputError:
         return
-    again = rlp.encode([[bytes.fromhex(name[2:]), [slot.to_bytes(32, "big") for slot in slots]] for name, slots in entries])
+    again = rlp.encode(
+        [[bytes.fromhex(name[2:]), [slot.to_bytes(32, "big") for slot in slots]] for name, slots in entries]
+    )
     assert again == (data or b"\xc0")
 
 

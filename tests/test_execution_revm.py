@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rlp
-from execution_world import CHAIN, COINBASE, GWEI, Tx, World, address, batch, env, keccak
 
 from chaindp.chain.execution import UnsupportedError
 from chaindp.chain.execution.executor import ExecutionResult
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.types import AccessHints, BlockEnv
 from chaindp.errors import InputError, UsageError
+from execution_world import CHAIN, COINBASE, GWEI, Tx, World, address, batch, env, keccak
 
 A, B, C = address(1), address(2), address(3)
 ETHER = 10**18
@@ -109,7 +109,20 @@ def test_opcodes_see_the_transaction_and_the_block() -> None:
     code = b"".join(
         store(part, slot)
         for slot, part in enumerate(
-            [b"\x3a", b"\x33\x31", b"\x41", b"\x42", b"\x43", b"\x44", b"\x45", b"\x46", b"\x47", b"\x34", b"\x4a", b"\x32"]
+            [
+                b"\x3a",
+                b"\x33\x31",
+                b"\x41",
+                b"\x42",
+                b"\x43",
+                b"\x44",
+                b"\x45",
+                b"\x46",
+                b"\x47",
+                b"\x34",
+                b"\x4a",
+                b"\x32",
+            ]
         )
     )
     world = rich(code=code)
@@ -117,8 +130,8 @@ def test_opcodes_see_the_transaction_and_the_block() -> None:
     run(world, Tx(A, 0, CONTRACT, value=9, gas=1_000_000), block=block)
     seen = [world.storage.get((CONTRACT, slot), 0) for slot in range(12)]
     assert seen == [
-        2 * GWEI, 10 * ETHER - 9 - 1_000_000 * 2 * GWEI, int.from_bytes(COINBASE, "big"), block.timestamp, block.number, 0,
-        block.gas_limit, CHAIN, 9, 9, 1, int.from_bytes(A, "big"),
+        2 * GWEI, 10 * ETHER - 9 - 1_000_000 * 2 * GWEI, int.from_bytes(COINBASE, "big"), block.timestamp, block.number,
+        0, block.gas_limit, CHAIN, 9, 9, 1, int.from_bytes(A, "big"),
     ]  # fmt: skip
 
 
@@ -130,7 +143,15 @@ def test_shared_and_isolated_ways_agree() -> None:
         world = rich(code=code)
         world.storage[CONTRACT, 1] = 41
         result = run(world, Tx(A, 0, CONTRACT, value=3), Tx(B, 0, CONTRACT), Tx(A, 1, CONTRACT))
-        worlds.append((world.storage, result.gas_used, len(result.receipts.log_tx), world.accounts[A], world.accounts[CONTRACT][:2]))
+        worlds.append(
+            (
+                world.storage,
+                result.gas_used,
+                len(result.receipts.log_tx),
+                world.accounts[A],
+                world.accounts[CONTRACT][:2],
+            )
+        )
     assert worlds[0] == worlds[1]
     assert worlds[0][0][CONTRACT, 1] == 44
 
@@ -139,13 +160,17 @@ def test_every_transaction_starts_cold_and_with_the_right_original_values() -> N
     world = rich(code=store(b"\x43", 0))
     engine = RevmExecutor(CHAIN)
     used = [
-        run(world, Tx(A, index, CONTRACT), block=env(number=5 + index // 2), engine=engine).gas_used for index in range(4)
+        run(world, Tx(A, index, CONTRACT), block=env(number=5 + index // 2), engine=engine).gas_used
+        for index in range(4)
     ]
     # 0 to 5 (new slot), 5 to 5, 5 to 6 (changed slot), 6 to 6; 2100 for the cold slot each time.
     assert [gas - 21_000 - 2 - 3 for gas in used] == [22_100, 2_200, 5_000, 2_200]
 
 
-@pytest.mark.parametrize(("code", "gas", "used"), [(b"\xfe", 50_000, 50_000), (b"\x5f\x5f\xfd", 50_000, 21_004), (b"\x5b\x5f\x56", 30_000, 30_000)])
+@pytest.mark.parametrize(
+    ("code", "gas", "used"),
+    [(b"\xfe", 50_000, 50_000), (b"\x5f\x5f\xfd", 50_000, 21_004), (b"\x5b\x5f\x56", 30_000, 30_000)],
+)
 def test_a_failed_call_keeps_fee_and_nonce_only(code: bytes, gas: int, used: int) -> None:
     world = rich(code=code)
     result = run(world, Tx(A, 0, CONTRACT, value=5, gas=gas))
@@ -240,7 +265,9 @@ def test_access_list_warms_and_costs() -> None:
 
 
 def test_logs_leave_in_columns() -> None:
-    code = push(0xAB) + push(0) + b"\x52" + push(3) + push(2) + push(4) + push(28) + b"\xa2" + push(0) + push(0) + b"\xa0"
+    code = (
+        push(0xAB) + push(0) + b"\x52" + push(3) + push(2) + push(4) + push(28) + b"\xa2" + push(0) + push(0) + b"\xa0"
+    )
     world = rich(code=code)
     receipts = run(world, Tx(A, 0, B), Tx(A, 1, CONTRACT)).receipts
     assert receipts.log_tx.tolist() == [1, 1]
@@ -257,7 +284,13 @@ def test_a_coinbase_with_code_and_storage() -> None:
     engine = RevmExecutor(CHAIN)
     for number in range(4):
         coinbase = CONTRACT if number % 2 else COINBASE
-        run(world, Tx(A, 2 * number, CONTRACT), Tx(A, 2 * number + 1, CONTRACT), block=env(coinbase=coinbase), engine=engine)
+        run(
+            world,
+            Tx(A, 2 * number, CONTRACT),
+            Tx(A, 2 * number + 1, CONTRACT),
+            block=env(coinbase=coinbase),
+            engine=engine,
+        )
     assert world.storage[CONTRACT, 1] == 8
 
 

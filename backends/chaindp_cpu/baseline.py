@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from chaindp.backend import Backend
+from chaindp.backend import Backend, BackendOptions
 from chaindp.kernels import checks
 from chaindp.kernels.merkle import level_offsets, zero_roots
 from chaindp.kernels.trie import check_trie
@@ -23,7 +23,11 @@ def _scalar() -> Any:
 
 
 class ScalarBackend(Backend):
-    """Compiled loops over single messages. ``threads`` of the options is not used."""
+    """Compiled loops over single messages, on the calling thread however many the options allow."""
+
+    def __init__(self, name: str, options: BackendOptions) -> None:
+        super().__init__(name, options)
+        self.threads = 1
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Compile the scalar code, or load it from numba's disk cache."""

@@ -34,7 +34,7 @@ def token_code() -> bytes:
 
 
 def balance_slots(holders: np.ndarray, kernels: KernelSet) -> np.ndarray:
-    """Where the token keeps the balances of uint8[N,20]: uint8[N,32], keccak256 of the padded address and mapping slot 0.
+    """Where the token keeps the balances of uint8[N,20]: uint8[N,32], keccak256 of padded address and mapping slot 0.
 
     Source: Solidity's layout of state variables in storage.
     """
@@ -52,7 +52,9 @@ class Erc20(GeneratedWorkload):
     def genesis(self) -> Genesis:
         """Funded accounts that hold tokens, and the token contract; the same for every repetition."""
         code = token_code()
-        code_hash = self.kernels.keccak256(np.frombuffer(code, dtype=np.uint8), np.array([0, len(code)], dtype=np.int64))
+        code_hash = self.kernels.keccak256(
+            np.frombuffer(code, dtype=np.uint8), np.array([0, len(code)], dtype=np.int64)
+        )
         people, token = funded(self.addresses), np.frombuffer(TOKEN, dtype=np.uint8).reshape(1, 20)
         accounts = Accounts(
             address=np.concatenate([people.address, token]),

@@ -1,6 +1,7 @@
 """What the generated workloads share: who sends to whom, with which nonce, type and fee; and the accounts behind it.
 
-Everything random comes from PCG64 generators: the accounts from the seed alone, the transactions from seed and repetition.
+Everything random comes from PCG64 generators: the accounts from the seed alone, the transactions from seed and
+repetition.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from chaindp.workload import (
     unsigned_batch,
 )
 
-__all__ = ["BASE_FEE", "BALANCE", "EMPTY_CODE_HASH", "MAX_SENDERS", "GeneratedWorkload", "Pairs", "draw_pairs", "funded", "zipf_ranks"]
+__all__ = [
+    "BALANCE",
+    "BASE_FEE",
+    "EMPTY_CODE_HASH",
+    "MAX_SENDERS",
+    "GeneratedWorkload",
+    "Pairs",
+    "draw_pairs",
+    "funded",
+    "zipf_ranks",
+]
 
 GWEI = 10**9
 BASE_FEE = GWEI
@@ -116,7 +127,7 @@ def words(values: np.ndarray) -> np.ndarray:
 
 
 def addresses(params: WorkloadParams, kernels: KernelSet) -> np.ndarray:
-    """The addresses uint8[accounts,20]: those of the senders' keys first, then keccak256 of a text with seed and index."""
+    """The addresses uint8[accounts,20]: those of the senders' keys, then keccak256 of a text with seed and index."""
     keyed = derive_keys(params.seed, min(params.accounts, MAX_SENDERS), kernels).address
     rest = np.arange(len(keyed), params.accounts, dtype=np.uint64)
     if not len(rest):
@@ -144,7 +155,7 @@ def funded(address: np.ndarray) -> Accounts:
 
 
 class GeneratedWorkload(Workload):
-    """A stream of transactions from keyed accounts. Subclasses say what a transaction from one account to another is."""
+    """A stream of transactions from keyed accounts. Subclasses say what one from one account to another is."""
 
     gas_limit = 21_000
 

@@ -38,8 +38,8 @@ def _secret(seed: int, index: int) -> bytes:
 def derive_keys(seed: int, count: int, kernels: KernelSet) -> Keys:
     """The first ``count`` secp256k1 keys of ``seed``, with their addresses (Yellow Paper, appendix F).
 
-    The same on every machine, kept for the life of the process (about 25 us a key the first time). Test keys: anyone can
-    derive them. UsageError where ``count`` is negative.
+    The same on every machine, kept for the life of the process (about 25 us a key the first time). Test keys: anyone
+    can derive them. UsageError where ``count`` is negative.
     """
     if count < 0:
         raise UsageError(f"cannot derive {count} keys")

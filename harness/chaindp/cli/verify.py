@@ -59,6 +59,22 @@ def block(paths: tuple[Path, ...], backend: str, as_json: bool) -> int:
 @verify.command()
 @_options
 @_BACKEND
+def statetest(paths: tuple[Path, ...], backend: str, as_json: bool) -> int:
+    """The official state tests, Cancun rules: decode, recover, execute, and compare state root and logs."""
+    from chaindp.chain.execution.statetest import verify_statetest
+    from chaindp.chain.verify import VerifyResult
+
+    _must_exist(paths)
+    result = VerifyResult()
+    with _kernels(backend) as kernels:
+        for path in paths:
+            result.add(verify_statetest(path, kernels))
+    return _finish(result, as_json)
+
+
+@verify.command()
+@_options
+@_BACKEND
 def trietest(paths: tuple[Path, ...], backend: str, as_json: bool) -> int:
     """The official trie tests: every order of insertion must lead to the published root."""
     from chaindp.chain.verify import VerifyResult, verify_trietest

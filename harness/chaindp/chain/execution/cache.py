@@ -1,4 +1,4 @@
-"""The flat state that an engine executes on, with the changes of the block in progress: to be written out, or undone."""
+"""The flat state that an engine executes on, with the changes of the block in progress: to write out, or to undo."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Account(NamedTuple):
 class FlatCache:
     """Accounts by lowercase hex address and slots by number, as of the last transaction executed.
 
-    ``wiped`` accounts were created or removed since they were loaded: a slot of theirs that is not here is zero, whatever
-    the store below may still say. ``ever_cleared`` are the accounts that lost slots that were not zero.
+    ``wiped`` accounts were created or removed since they were loaded: a slot of theirs that is not here is zero,
+    whatever the store below may still say. ``ever_cleared`` are the accounts that lost slots that were not zero.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class FlatCache:
         """Change an account that is here; an empty one is removed (EIP-161)."""
         if address not in self._old_accounts:
             self._old_accounts[address] = self.accounts[address]
-        if account is None or account.empty:
+        if account is None or (account.balance == 0 and account.empty):
             if self.accounts[address] is not None:
                 self.clear_storage(address)
             account = None
@@ -127,15 +127,9 @@ class FlatCache:
 
     def set_slot(self, address: str, slot: int, value: int) -> None:
         """Change a slot."""
-        slots = self.storage.get(address)
-        if slots is None:
-            slots = self.storage[address] = {}
+        slots = self.storage.setdefault(address, {})
         if address not in self._cleared:
-            old = self._old_storage.get(address)
-            if old is None:
-                old = self._old_storage[address] = {}
-            if slot not in old:
-                old[slot] = slots.get(slot, 0)
+            self._old_storage.setdefault(address, {}).setdefault(slot, slots.get(slot, 0))
         slots[slot] = value
 
     def clear_storage(self, address: str) -> None:

@@ -24,8 +24,7 @@ def addresses_to_column(addresses: Sequence[str]) -> np.ndarray:
 def words_to_ints(column: np.ndarray) -> list[int]:
     """Big-endian 256-bit words uint8[N,32] to N integers."""
     if not column[:, :24].any():
-        low = np.ascontiguousarray(column[:, 24:]).view(">u8").ravel()
-        return low.tolist()  # type: ignore[no-any-return]
+        return np.ascontiguousarray(column[:, 24:]).view(">u8").ravel().tolist()
     data = np.ascontiguousarray(column).tobytes()
     return [int.from_bytes(data[start : start + 32], "big") for start in range(0, len(data), 32)]
 

@@ -21,7 +21,7 @@ An address or slot that the state does not have comes back with ``exists`` false
 
 
 class UnsupportedError(ChaindpError):
-    """A transaction needs something that this engine cannot execute rightly; it is refused rather than executed wrongly."""
+    """A transaction needs what this engine cannot execute rightly; it is refused rather than executed wrongly."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,8 @@ class ExecutionResult:
 class Executor(abc.ABC):
     """An engine with a flat cache of every account and slot that it was given, brought up to date by each block.
 
-    Block k+1 therefore executes on block k's results before anything is merkleized. An engine is used by one thread at a time.
+    Block k+1 therefore executes on block k's results before anything is merkleized. An engine is used by one thread at
+    a time.
     """
 
     @abc.abstractmethod
@@ -62,7 +63,8 @@ class Executor(abc.ABC):
     def load_accounts(self, accounts: Accounts, codes: Mapping[bytes, bytes]) -> None:
         """Put cold accounts into the cache. A row that the cache already has is ignored, for the cache is never older.
 
-        ``codes`` maps code hashes to codes and has to cover the rows whose code the engine has not seen; InputError where not.
+        ``codes`` maps code hashes to codes and has to cover the rows whose code the engine has not seen; InputError
+        where it does not.
         """
 
     @abc.abstractmethod

@@ -23,16 +23,19 @@ _ACCOUNT = re.compile(
     r"status: AccountStatus\(([^)]*)\) \}(, |\}, transient_storage: )"
 )
 _SLOT = re.compile(r"(\d+): StorageSlot \{ previous_or_original_value: (\d+), present_value: (\d+) \}(?:, |$)")
+_SLOT_WORDS = len(": StorageSlot { previous_or_original_value: , present_value:  }, ")
 _STATE = "JournaledState { state: {"
 _DB_ACCOUNT = re.compile(
-    r"(0x[0-9a-f]{40}): DbAccount \{ info: " + _INFO + r", account_state: \w+, storage: \{([^{}]*)\} \}(, |\}, contracts: )"
+    r"(0x[0-9a-f]{40}): DbAccount \{ info: "
+    + _INFO
+    + r", account_state: \w+, storage: \{([^{}]*)\} \}(, |\}, contracts: )"
 )
 _DATABASE = "db: Memory(CacheDB { accounts: {"
 
 
 @dataclass(frozen=True, slots=True)
 class JournalAccount:
-    """One account of the journal. ``code`` is None where the journal has not loaded it; ``slots`` are (slot, before, now)."""
+    """One account of the journal. ``code`` is None where revm has not loaded it; ``slots`` are (slot, before, now)."""
 
     balance: int
     nonce: int
@@ -45,19 +48,19 @@ class JournalAccount:
 
 
 def _unknown(what: str, text: str, position: int) -> ChaindpError:
-    return ChaindpError(f"the {what} of revm is not of the known shape at character {position}: {text[position : position + 60]!r}")
+    return ChaindpError(
+        f"the {what} of revm is not of the known shape at character {position}: {text[position : position + 60]!r}"
+    )
 
 
 def _slots(text: str) -> list[tuple[int, int, int]]:
-    slots = []
-    position = 0
-    while position < len(text):
-        match = _SLOT.match(text, position)
-        if match is None:
-            raise _unknown("journal's storage", text, position)
-        slots.append((int(match[1]), int(match[2]), int(match[3])))
-        position = match.end()
-    return slots
+    if not text:
+        return []
+    found = _SLOT.findall(text)
+    # All of the text has to be slots: each is as long as its three numbers and the words around them.
+    if sum(map(len, map("".join, found))) + _SLOT_WORDS * len(found) != len(text) + 2:
+        raise _unknown("journal's storage", text, 0)
+    return [(int(slot), int(before), int(now)) for slot, before, now in found]
 
 
 def _code(digits: str | None, length: str | None) -> bytes | None:
@@ -98,7 +101,7 @@ def parse_journal(text: str) -> dict[str, JournalAccount]:
 
 
 def storage_of(text: str, address: str) -> list[tuple[int, int, int]]:
-    """The slots (slot, before, now) of one account in ``EVM.journal_str``: the quick way where nothing else is of interest."""
+    """The slots (slot, before, now) of one account in ``EVM.journal_str``: quick, where nothing else is wanted."""
     start = text.find(address + ": Account {")
     if start < 0:
         raise ChaindpError(f"the journal of revm does not have account {address}")
@@ -110,7 +113,7 @@ def storage_of(text: str, address: str) -> list[tuple[int, int, int]]:
 
 
 def database_reads(text: str) -> dict[str, list[int]]:
-    """From ``str(EVM)``: every address in its database and the slots there, asked for or put in, reverted calls included.
+    """From ``str(EVM)``: the addresses in its database and the slots there, asked for or put in, by reverted calls too.
 
     A reverted call leaves no trace in the journal, but what it read stays in the database's cache.
     """

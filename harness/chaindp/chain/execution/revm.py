@@ -1,17 +1,17 @@
 """The engine that runs revm through its Python binding: exact, sequential, the baseline that others are compared with.
 
-The binding never finalizes its journal, so every transaction runs between a snapshot and a revert, and what it changed is
-written back to the flat cache and to the database of the EVM. There are three ways to run one, quickest first:
+The binding never finalizes its journal, so every transaction runs between a snapshot and a revert, and what it changed
+is written back to the flat cache and to the database of the EVM. There are three ways to run one, quickest first:
 
 - *plain*: no code is involved; only the gas is asked of revm;
 - *shared*: one contract that keeps to itself, on an EVM that lives as long as the engine;
-- *isolated*: everything else, on an EVM of its own that is given just what the transaction reads. What it reads is found
-  by running it until a run asks for nothing new: a call that reverts leaves nothing in the journal, but what it read
-  stays in the database.
+- *isolated*: everything else, on an EVM of its own that is given just what the transaction reads. What it reads is
+  found by running it until a run asks for nothing new: a call that reverts leaves nothing in the journal, but what it
+  read stays in the database.
 
-The binding answers BASEFEE with zero and BLOCKHASH with a made-up value. A transaction that reaches code with one of these
-instructions in it is refused, and so is one that reaches code with a CREATE in it, for init code is nowhere in the state
-and cannot be looked through. (revm's trace would tell, at a millisecond a step through this binding.)
+The binding answers BASEFEE with zero and BLOCKHASH with a made-up value. A transaction that reaches code with one of
+these instructions in it is refused, and so is one that reaches code with a CREATE in it, for init code is nowhere in
+the state and cannot be looked through. (revm's trace would tell, at a millisecond a step through this binding.)
 """
 
 from __future__ import annotations
@@ -60,7 +60,16 @@ class _Transaction:
     __slots__ = ("access_list", "creates", "data", "gas", "index", "price", "sender", "to", "value")
 
     def __init__(
-        self, index: int, sender: str, to: str, creates: bool, data: bytes, value: int, gas: int, price: int, access_list: AccessList
+        self,
+        index: int,
+        sender: str,
+        to: str,
+        creates: bool,
+        data: bytes,
+        value: int,
+        gas: int,
+        price: int,
+        access_list: AccessList,
     ) -> None:
         self.index, self.sender, self.to, self.creates = index, sender, to, creates
         self.data, self.value, self.gas, self.price, self.access_list = data, value, gas, price, access_list
@@ -70,11 +79,12 @@ class RevmExecutor(Executor):
     """Sequential execution on revm (pyrevm 0.3.7), Cancun rules.
 
     chain_id:             of every block that it will execute
-    state_tests:          for the official state tests only: BLOCKHASH(n) is keccak256 of n in decimal there, which is what the
-                          binding answers, and the result is checked against a known root, so creations by contracts run
+    state_tests:          for the official state tests only: BLOCKHASH(n) is keccak256 of n in decimal there, which is
+                          what the binding answers, and the result is checked against a known root, so creations by
+                          contracts run
 
-    Refused with UnsupportedError: blob and set-code transactions, and what the module's text says. Not executed: the beacon
-    root call of EIP-4788, and withdrawals.
+    Refused with UnsupportedError: blob and set-code transactions, and what the module's text says. Not executed: the
+    beacon root call of EIP-4788, and withdrawals.
     """
 
     def __init__(self, chain_id: int, *, state_tests: bool = False) -> None:
@@ -161,7 +171,9 @@ class RevmExecutor(Executor):
             raise UsageError(f"the engine was made for chain {self.chain_id}, the block is of chain {env.chain_id}")
         if (batch.type > 2).any():
             index = int((batch.type > 2).argmax())
-            raise UnsupportedError(f"transaction {index} is of type {batch.type[index]}, which the revm engine does not execute")
+            raise UnsupportedError(
+                f"transaction {index} is of type {batch.type[index]}, which the revm engine does not execute"
+            )
         sizes = np.diff(batch.access_lists.offsets)
         access_lists: list[AccessList] = [[]] * batch.count
         for index in np.flatnonzero(sizes > 1).tolist():
@@ -178,7 +190,9 @@ class RevmExecutor(Executor):
                 raise ChaindpError(f"revm failed where it must not: {error}") from error
             raise
 
-    def _run(self, env: BlockEnv, batch: TransactionBatch, access_lists: list[AccessList], load: Load) -> ExecutionResult:
+    def _run(
+        self, env: BlockEnv, batch: TransactionBatch, access_lists: list[AccessList], load: Load
+    ) -> ExecutionResult:
         cache, shared, inserted = self._cache, self._shared, self._inserted
         accounts, set_account = cache.accounts, cache.set_account
         coinbase = "0x" + env.coinbase.hex()
@@ -194,9 +208,20 @@ class RevmExecutor(Executor):
         self._fetch(load, [*senders, *[t for t, made in zip(targets, creates, strict=True) if not made], coinbase], ())
         receipts = ReceiptBuilder(batch.type)
         base_fee, remaining = env.base_fee, env.gas_limit
-        account_info, snapshot, revert, message_call = pyrevm.AccountInfo, shared.snapshot, shared.revert, shared.message_call
+        # What the coinbase has earned and not yet been given: only an isolated transaction could see the difference.
+        reward, touched = 0, False
+        account_info, snapshot, revert, message_call = (
+            pyrevm.AccountInfo,
+            shared.snapshot,
+            shared.revert,
+            shared.message_call,
+        )
 
         for index, sender in enumerate(senders):
+            to = targets[index]
+            if touched and (sender == coinbase or to == coinbase):
+                self._reward(coinbase, reward)
+                reward, touched = 0, False
             account, gas, value, price = accounts[sender], gas_limits[index], values[index], prices[index]
             nonce, balance, code_hash = account or ABSENT
             if nonces[index] != nonce:
@@ -208,7 +233,7 @@ class RevmExecutor(Executor):
             if gas > remaining:
                 raise InputError(f"transaction {index} has gas limit {gas} where the block has {remaining} left")
             paid = balance - gas * price
-            to, payload = targets[index], data[offsets[index] : offsets[index + 1]]
+            payload = data[offsets[index] : offsets[index + 1]]
             used = 0
             if not creates[index] and not access_lists[index]:
                 target = accounts[to]
@@ -225,7 +250,9 @@ class RevmExecutor(Executor):
                         set_account(to, Account(target.nonce, target.balance + value, EMPTY_CODE_HASH))
                 elif self._may_share(to, target, paid, gas, price, value):
                     if inserted.get(to) is not target:
-                        info = account_info(target.balance, target.nonce, target.code_hash, cache.codes[target.code_hash])
+                        info = account_info(
+                            target.balance, target.nonce, target.code_hash, cache.codes[target.code_hash]
+                        )
                         shared.insert_account_info(to, info)
                         inserted[to] = target
                     shared.insert_account_info(sender, account_info(paid, nonce + 1))
@@ -234,16 +261,20 @@ class RevmExecutor(Executor):
                         set_account(sender, Account(nonce + 1, paid - value + (gas - used) * price, EMPTY_CODE_HASH))
                         if value:
                             set_account(to, Account(target.nonce, target.balance + value, target.code_hash))
-            if not used:
-                transaction = _Transaction(index, sender, to, creates[index], payload, value, gas, price, access_lists[index])
-                used = self._isolated(transaction, env, block_env, coinbase, load, receipts)
-            elif price > base_fee:
-                reward = accounts[coinbase] or ABSENT
-                set_account(coinbase, Account(reward.nonce, reward.balance + (price - base_fee) * used, reward.code_hash))
+            if used:
+                reward, touched = reward + (price - base_fee) * used, True
             else:
-                set_account(coinbase, accounts[coinbase])  # touched: removed where it is empty
+                if touched:
+                    self._reward(coinbase, reward)
+                    reward, touched = 0, False
+                transaction = _Transaction(
+                    index, sender, to, creates[index], payload, value, gas, price, access_lists[index]
+                )
+                used = self._isolated(transaction, env, block_env, coinbase, load, receipts)
             remaining -= used
 
+        if touched:
+            self._reward(coinbase, reward)
         gas_used = env.gas_limit - remaining
         return ExecutionResult(
             receipts=receipts.finish(),
@@ -254,10 +285,15 @@ class RevmExecutor(Executor):
             reruns=self._reruns,
         )
 
+    def _reward(self, coinbase: str, amount: int) -> None:
+        """Give the coinbase its fees. It counts as touched even where there are none."""
+        account = self._cache.accounts[coinbase] or ABSENT
+        self._cache.set_account(coinbase, account._replace(balance=account.balance + amount))
+
     # The shared way.
 
     def _may_share(self, to: str, target: Account, paid: int, gas: int, price: int, value: int) -> bool:
-        """Whether the contract can run on the shared EVM: it touches nothing but itself and the answers are right there."""
+        """Whether the contract can run on the shared EVM: it touches only itself, and the answers are right there."""
         mask = self._mask(target.code_hash)
         if mask & NEEDS_ISOLATION or to in self._coinbases or to in self._cache.ever_cleared:
             return False
@@ -265,9 +301,18 @@ class RevmExecutor(Executor):
         return not mask & GASPRICE_BIT or paid >= gas * price + value
 
     def _call_shared(
-        self, index: int, sender: str, to: str, data: bytes, value: int, gas: int, price: int, load: Load, receipts: ReceiptBuilder
+        self,
+        index: int,
+        sender: str,
+        to: str,
+        data: bytes,
+        value: int,
+        gas: int,
+        price: int,
+        load: Load,
+        receipts: ReceiptBuilder,
     ) -> int:
-        """Run a call on the shared EVM and write its storage back: gas used, or 0 where it failed and has to run isolated."""
+        """Call on the shared EVM, write storage back: gas used, or 0 where it failed and is to run isolated."""
         evm, cache = self._shared, self._cache
         account = cache.accounts[to]
         assert account is not None
@@ -284,9 +329,9 @@ class RevmExecutor(Executor):
             evm.revert(checkpoint)
             slots = storage_of(text, to)
             known: Mapping[int, int] = cache.storage.get(to, {})
-            if to in cache.wiped or all(slot in known for slot, _, _ in slots):
-                break
             unknown = [(to, slot) for slot, _, _ in slots if slot not in known]
+            if not unknown or to in cache.wiped:
+                break
             self._fetch(load, (), unknown)
             if not any(cache.slot(*pair) for pair in unknown):
                 break
@@ -302,7 +347,13 @@ class RevmExecutor(Executor):
     # The isolated way.
 
     def _isolated(
-        self, tx: _Transaction, env: BlockEnv, block_env: pyrevm.BlockEnv, coinbase: str, load: Load, receipts: ReceiptBuilder
+        self,
+        tx: _Transaction,
+        env: BlockEnv,
+        block_env: pyrevm.BlockEnv,
+        coinbase: str,
+        load: Load,
+        receipts: ReceiptBuilder,
     ) -> int:
         """Run a transaction on an EVM of its own, write back all that it changed, fees included; gas used."""
         cache = self._cache
@@ -348,12 +399,19 @@ class RevmExecutor(Executor):
         return used
 
     def _prepare(
-        self, env: BlockEnv, block_env: pyrevm.BlockEnv, tx: _Transaction, sender: Account, given: Mapping[str, set[int]]
+        self,
+        env: BlockEnv,
+        block_env: pyrevm.BlockEnv,
+        tx: _Transaction,
+        sender: Account,
+        given: Mapping[str, set[int]],
     ) -> pyrevm.EVM:
         """An EVM that has the given accounts and slots, and the sender as stated."""
         cache = self._cache
         tx_env = pyrevm.TxEnv(access_list=tx.access_list)
-        evm = pyrevm.EVM(env=pyrevm.Env(cfg=self._config, block=block_env, tx=tx_env), gas_limit=env.gas_limit, spec_id=SPEC)
+        evm = pyrevm.EVM(
+            env=pyrevm.Env(cfg=self._config, block=block_env, tx=tx_env), gas_limit=env.gas_limit, spec_id=SPEC
+        )
         for address, slots in given.items():
             account = sender if address == tx.sender else cache.accounts[address]
             if account is not None:
@@ -378,8 +436,16 @@ class RevmExecutor(Executor):
         for bits, wrong, reason in (
             (BASEFEE_BIT, env.base_fee != 0, "BASEFEE (pyrevm forces it to 0)"),
             (BLOCKHASH_BIT, not self._state_tests, "BLOCKHASH (pyrevm does not know the chain's block hashes)"),
-            (GASPRICE_BIT, price != tx.price, "GASPRICE for a sender who cannot pay the gas twice (pyrevm checks that)"),
-            (CREATES, not self._state_tests, "CREATE in a contract (its init code cannot be checked for BASEFEE and BLOCKHASH)"),
+            (
+                GASPRICE_BIT,
+                price != tx.price,
+                "GASPRICE for a sender who cannot pay the gas twice (pyrevm checks that)",
+            ),
+            (
+                CREATES,
+                not self._state_tests,
+                "CREATE in a contract (its init code cannot be checked for BASEFEE and BLOCKHASH)",
+            ),
         ):
             if wrong and mask & bits:
                 raise UnsupportedError(f"transaction {tx.index}: the revm engine cannot execute {reason}")
@@ -396,7 +462,9 @@ class RevmExecutor(Executor):
                 continue
             if entry.created:
                 if any(cache.storage.get(address, {}).values()):
-                    raise UnsupportedError(f"the revm engine cannot create a contract at {address}: it has storage (EIP-7610)")
+                    raise UnsupportedError(
+                        f"the revm engine cannot create a contract at {address}: it has storage (EIP-7610)"
+                    )
                 cache.clear_storage(address)
                 if entry.code:
                     cache.add_code(entry.code_hash, entry.code)

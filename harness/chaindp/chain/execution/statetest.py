@@ -1,4 +1,4 @@
-"""The official state tests (GeneralStateTests of ethereum/tests), executed through this chain's own codec, engine and state."""
+"""The official state tests (GeneralStateTests of ethereum/tests), through this chain's own codec, engine and state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ FORK = "Cancun"
 CHAIN_ID = 1
 """All state tests are of mainnet."""
 
-NO_COLLISION_CHECK = "an account with storage but neither nonce nor code (EIP-7610), which pyrevm 0.3.7 lets a creation overwrite"
+NO_COLLISION_CHECK = (
+    "an account with storage but neither nonce nor code (EIP-7610), which pyrevm 0.3.7 lets a creation overwrite"
+)
 
 
 class _Fields:
@@ -135,7 +137,8 @@ def _logs_hash(receipts: Receipts | None, kernels: KernelSet) -> bytes:
             topics = [receipts.log_topics[index, topic].tobytes() for topic in range(count)]
             logs.append([receipts.log_address[index].tobytes(), topics, receipts.log_data.item(index)])
     packed = Ragged.from_items([rlp.encode(logs)])
-    return kernels.keccak256(packed.data, packed.offsets)[0].tobytes()
+    digest: bytes = kernels.keccak256(packed.data, packed.offsets)[0].tobytes()
+    return digest
 
 
 def _check(env: BlockEnv, genesis: Genesis, post: _Fields, sender: bytes, kernels: KernelSet) -> str:
@@ -151,7 +154,9 @@ def _check(env: BlockEnv, genesis: Genesis, post: _Fields, sender: bytes, kernel
     try:
         batch = decode_transactions(Ragged.from_items([post.data("txbytes")]))
         if (batch.type > 2).any():
-            raise UnsupportedError(f"a transaction of type {int(batch.type.max())}, which the revm engine does not execute")
+            raise UnsupportedError(
+                f"a transaction of type {int(batch.type.max())}, which the revm engine does not execute"
+            )
         recover_senders(batch, kernels)
         if batch.sender is None or batch.sender.tobytes() != sender:
             return "the sender recovered from the signature is another one than the test names"
@@ -177,8 +182,8 @@ def _check(env: BlockEnv, genesis: Genesis, post: _Fields, sender: bytes, kernel
 def verify_statetest(path: str | Path, kernels: KernelSet) -> VerifyResult:
     """Run the official state tests in a file, a directory or a .tar.gz under Cancun rules; one item a case.
 
-    A case passes where the transaction is refused or executed as the test expects, and state root and logs hash are the
-    expected ones. The wire form of the transaction is decoded and its sender recovered. Cases that the engine refuses to
+    A case passes where the transaction is refused or executed as the test expects, and state root and logs hash are as
+    expected. The wire form of the transaction is decoded and its sender recovered. Cases that the engine refuses to
     execute are skipped with its reason. InputError where the files cannot be read or are no such tests.
     """
     result = VerifyResult()

@@ -23,7 +23,7 @@ AccessList = list[tuple[str, list[int]]]
 
 
 def _header(data: bytes, position: int, end: int) -> tuple[bool, int, int]:
-    """(is a list, payload start, payload end) of the RLP item at ``position``; InputError where it does not fit before ``end``."""
+    """(is a list, payload start, payload end) of the RLP item at ``position``; InputError where ``end`` comes first."""
     if position >= end:
         raise InputError("the access list is truncated")
     first = data[position]
@@ -47,7 +47,7 @@ def _header(data: bytes, position: int, end: int) -> tuple[bool, int, int]:
 
 
 def decode_access_list(encoded: bytes) -> AccessList:
-    """An access list from its RLP (EIP-2930: a list of [address, [slot...]]); empty bytes are an empty list. InputError otherwise."""
+    """An access list from its RLP (EIP-2930: a list of [address, [slot...]]); no bytes: empty. InputError otherwise."""
     if not encoded or encoded == b"\xc0":
         return []
     is_list, position, end = _header(encoded, 0, len(encoded))
@@ -86,7 +86,7 @@ def intrinsic_gas(data: Ragged, creates: np.ndarray, access_lists: Sequence[Acce
     np.cumsum(data.data != 0, out=seen[1:])
     lengths = np.diff(data.offsets)
     nonzero = seen[data.offsets[1:]] - seen[data.offsets[:-1]]
-    gas = 21_000 + 4 * lengths + 12 * nonzero
+    gas: np.ndarray = 21_000 + 4 * lengths + 12 * nonzero
     gas += np.where(creates, 32_000 + 2 * ((lengths + 31) // 32), 0)
     for index, entries in enumerate(access_lists):
         if entries:
@@ -95,7 +95,7 @@ def intrinsic_gas(data: Ragged, creates: np.ndarray, access_lists: Sequence[Acce
 
 
 def effective_prices(max_fees: list[int], priority_fees: list[int], base_fee: int) -> list[int]:
-    """What each transaction pays for a unit of gas, in wei (EIP-1559): at most its cap, at most base fee plus priority."""
+    """What each transaction pays for a unit of gas, in wei (EIP-1559): at most its cap or base fee and priority."""
     return [min(cap, base_fee + priority) for cap, priority in zip(max_fees, priority_fees, strict=True)]
 
 
@@ -112,7 +112,10 @@ def check_static(env: BlockEnv, batch: TransactionBatch, intrinsic: np.ndarray) 
         (batch.nonce == np.uint64(MAX_NONCE), "has a nonce that no transaction may have (EIP-2681)"),
         (_less(batch.max_fee, floor), "has a fee cap below the block's base fee"),
         (_less(batch.max_fee, batch.max_priority_fee), "has a priority fee above its fee cap"),
-        (batch.creates & (lengths > MAX_INITCODE_SIZE), f"has init code of more than {MAX_INITCODE_SIZE} bytes (EIP-3860)"),
+        (
+            batch.creates & (lengths > MAX_INITCODE_SIZE),
+            f"has init code of more than {MAX_INITCODE_SIZE} bytes (EIP-3860)",
+        ),
         (batch.gas_limit < intrinsic.astype(np.uint64), "has a gas limit below its intrinsic gas"),
     )
     failed = np.array([mask for mask, _ in checks], dtype=bool)
@@ -126,7 +129,8 @@ def _less(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     differ = left != right
     first = differ.argmax(axis=1)
     rows = np.arange(len(left))
-    return left[rows, first] < right[rows, first]
+    less: np.ndarray = left[rows, first] < right[rows, first]
+    return less
 
 
 def fee_columns(batch: TransactionBatch, base_fee: int) -> tuple[list[int], list[int]]:
