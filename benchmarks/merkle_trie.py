@@ -3,10 +3,9 @@
     python benchmarks/merkle_trie.py [--keys 1000000] [--peer-keys 20000] [--repeat 3] [--json]
 
 Ours builds a trie of ``--keys`` random 32-byte keys from nothing, and updates 10,000 random keys of it, hashing
-included, on
-one thread. The peer is in pure Python; its rate is taken from ``--peer-keys`` inserts into an empty trie and as many
-updates,
-in which its trie is shallower than ours: the ratio is understated. Memory is measured in a process of its own.
+included, on one thread. The peer is in pure Python; its rate is taken from ``--peer-keys`` inserts into an empty trie
+and as many updates, in which its trie is shallower than ours: the ratio is understated. Memory is measured in a process
+of its own.
 """
 
 from __future__ import annotations
@@ -160,7 +159,7 @@ def measure_memory(kernels: KernelSet, count: int) -> dict[str, Any]:
     result["hashed_mb"] = resident()
     with tempfile.TemporaryDirectory() as folder, Store.create(Path(folder) / "store") as store:
         store.commit(0, root, nodes.digests, nodes.encodings)
-        # The store's file is mapped: what of it is cached counts as resident too, though it can be dropped at any time.
+        # With up to four of RocksDB's write buffers of 32 MB, which it empties in the background.
         result["flushed_mb"] = resident()
     import resource
 

@@ -189,9 +189,9 @@ def test_doctor_checks_this_machine(tmp_path: Path) -> None:
     done = chaindp("doctor", "--json", site=tmp_path / "site", cwd=tmp_path)
     document = json.loads(done.stdout)
     checks = {check["name"]: check for check in document["checks"]}
-    for name in ("python", "numba", "lmdb", "results", "simd", "c++", "make", "perl", "data", "backend cpu"):
+    for name in ("python", "numba", "rocksdict", "results", "simd", "c++", "make", "perl", "data", "backend cpu"):
         assert name in checks
-    for name in ("python", "numba", "lmdb", "results", "backend cpu", "backend cpu:scalar"):
+    for name in ("python", "numba", "rocksdict", "results", "backend cpu", "backend cpu:scalar"):
         assert checks[name]["ok"], checks[name]
     assert checks["backend cpu"]["detail"] == "keccak256 and sha256 right"
     assert not checks["plugin boom"]["ok"]

@@ -231,7 +231,7 @@ def test_reader_in_a_thread_while_the_state_changes(tmp_path: Path) -> None:
     model = _random_model(rng, 200)
     state = State.genesis(_genesis(model), kernels.kernels)
     root, nodes = state.commit_root(kernels.kernels)
-    with Store.create(tmp_path / "store", durable=False, map_size=1 << 20) as store:
+    with Store.create(tmp_path / "store", durable=False) as store:
         store.commit(0, root, nodes.digests, nodes.encodings)
         before = dict(model)
         stop = threading.Event()

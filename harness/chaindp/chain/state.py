@@ -285,9 +285,8 @@ class StateReader:
     """A committed state, read one key at a time: from the root down, every node fetched from the store and parsed.
 
     Independent of any ``State``, so it may be used in one thread while another changes the state and commits. One
-    reader
-    is for one thread at a time. Encodings of nodes are kept, up to ``cache_bytes``, the least recently used leaving
-    first.
+    reader is for one thread at a time. Encodings of nodes are kept, up to ``cache_bytes``, the least recently used
+    leaving first.
     """
 
     def __init__(self, store: Store, root: bytes, kernels: KernelSet, *, cache_bytes: int = 64 << 20) -> None:

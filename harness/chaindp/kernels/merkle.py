@@ -2,8 +2,7 @@
 
 A tree is one array ``nodes`` uint8[M,32]: all levels one after another, leaves first, root last. Level l of a tree over
 N leaves has ceil(N / 2^l) nodes. A level of odd size is completed by the root of the all-zero subtree of that height,
-which
-is not stored: the root is that of the leaves padded with zero digests to the next power of two, the rule of SSZ's
+which is not stored: the root is that of the leaves padded with zero digests to the next power of two, the rule of SSZ's
 ``merkleize`` (Ethereum consensus specs, ssz/simple-serialize.md). A tree over no leaves is one zero digest.
 """
 

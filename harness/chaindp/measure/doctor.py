@@ -52,7 +52,7 @@ def run_checks(warn: Callable[[str], None]) -> list[Check]:
         checks.append(Check(f"plugin {row.name}", row.status == "ok", row.reason or row.label, fix, ours))
     for name in registry.backends:
         checks.extend(_backend(registry, name))
-    checks += [_lmdb(), _results_folder(), _data()]
+    checks += [_rocksdict(), _results_folder(), _data()]
     return [dataclasses.replace(check, fix="") if check.ok else check for check in checks]
 
 
@@ -142,19 +142,21 @@ def _hash_known_answers(registry: Registry, selector: str) -> str:
     return f"{' and '.join(tried)} right" if tried else "opens; has no hash to try"
 
 
-def _lmdb() -> Check:
+def _rocksdict() -> Check:
     try:
-        import lmdb
+        from rocksdict import Options, Rdict
 
-        with tempfile.TemporaryDirectory() as folder, lmdb.open(folder, map_size=1 << 20) as store:
-            with store.begin(write=True) as transaction:
-                transaction.put(b"key", b"value")
-            with store.begin() as transaction:
-                ok = transaction.get(b"key") == b"value"
+        with tempfile.TemporaryDirectory() as folder:
+            with Rdict(folder, Options(raw_mode=True)) as database:
+                database[b"key"] = b"value"
+            with Rdict(folder, Options(raw_mode=True)) as database:
+                ok = database.get(b"key") == b"value"
+    except ImportError as error:
+        return Check("rocksdict", False, redact(describe_error(error)), "pip install rocksdict", True)
     except Exception as error:
         fix = "make room in the temporary folder, or point TMPDIR to one that can be written"
-        return Check("lmdb", False, redact(describe_error(error)), fix, True)
-    return Check("lmdb", ok, "writes and reads back", "reinstall lmdb", True)
+        return Check("rocksdict", False, redact(describe_error(error)), fix, True)
+    return Check("rocksdict", ok, "writes and reads back", "reinstall rocksdict", True)
 
 
 def _results_folder() -> Check:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["collect", "cpu", "first_line", "redact"]
 
-PACKAGES = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "pluggy", "click", "lmdb", "coincurve", "pyrevm")
+PACKAGES = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "pluggy", "click", "rocksdict", "coincurve", "pyrevm")
 
 _ADDR_NO_RANDOMIZE = 0x0040000  # personality(2)
 _PATH = re.compile(r"(?<![^\s=:,;'\"(\[])~?/(?!/)[^\s:,;'\")\]]*[^\s:,;'\")\]/]/?")

@@ -1,10 +1,9 @@
 """The memory of a forest of tries: columns of nodes, a heap of paths and values, free lists, and how they grow.
 
 A *ref* is an int32 that names a node: ``row * 4 + kind``, or ``NONE`` where there is no node. Leaves and extensions
-share one
-table of 64-byte rows, branches have one of 128-byte rows: one or two cache lines hold everything that a visit needs,
-the
-node's digest included. A node that is known by its digest only lives in the ``hash`` table until it is loaded.
+share one table of 64-byte rows, branches have one of 128-byte rows: one or two cache lines hold everything that a visit
+needs, the node's digest included. A node that is known by its digest only lives in the ``hash`` table until it is
+loaded.
 """
 
 from __future__ import annotations

@@ -35,8 +35,7 @@ class _PackageCache(FunctionCache):  # type: ignore[misc]
 
 def compiled(function: F) -> F:
     """Compile a function that allocates nothing. Arrays are borrowed from the caller: counting references to the
-    arena's
-    columns at every call costs several times what the functions themselves do.
+    arena's columns at every call costs several times what the functions themselves do.
     """
     dispatcher = njit(nogil=True, _nrt=False)(function)
     dispatcher._cache = _PackageCache(function)

@@ -134,8 +134,7 @@ def collect(a, tries, stack, refs, heights):  # type: ignore[no-untyped-def]
     """All dirty nodes of ``tries``, children before parents, with their encoded sizes brought up to date.
 
     ``stack``: int32[depth,3]. ``refs`` int32 and ``heights`` int32 are filled; returns how many. The height of a node
-    is how many
-    levels of hashed dirty nodes lie below it; that of an inlined one is INLINED.
+    is how many levels of hashed dirty nodes lie below it; that of an inlined one is INLINED.
     """
     count = 0
     for t in range(tries.shape[0]):

@@ -131,10 +131,8 @@ class Forest:
         """Map each key to its value in its trie; an empty value removes the key. How many items changed a trie.
 
         ``tries`` int64[N] or one number; ``keys`` uint8[N,32], applied in sorted order, the last of equal ones
-        counting, or
-        ragged bytes of any length, applied in the order given. StoreError where a node cannot be loaded: nothing is
-        lost,
-        but some items may have been applied.
+        counting, or ragged bytes of any length, applied in the order given. StoreError where a node cannot be loaded:
+        nothing is lost, but some items may have been applied.
         """
         numbers, ragged, fixed = self._keys(tries, keys)
         values = _ragged(values, "values")
