@@ -25,10 +25,10 @@ import psutil
 from trie import HexaryTrie
 
 from chaindp.backend import BackendOptions
-from chaindp.chain.state import EMPTY_CODE_HASH, State, StateReader
+from chaindp.chain.state import State, StateReader
 from chaindp.chain.store import Store
 from chaindp.chain.trie import Trie
-from chaindp.chain.types import Accounts, Genesis, Ragged, StorageCells
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, Genesis, Ragged, StorageCells
 from chaindp.kernels.kernelset import KernelSet
 from chaindp_cpu import KERNELS
 from chaindp_cpu.backend import CpuBackend

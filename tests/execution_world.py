@@ -10,7 +10,7 @@ from Crypto.Hash import keccak as crypto_keccak
 
 from chaindp.backend import BackendOptions
 from chaindp.chain.codec.transactions import unsigned_batch
-from chaindp.chain.execution.columns import ints_to_words, words_to_ints
+from chaindp.chain.codec.words import ints_to_words, words_to_ints
 from chaindp.chain.types import AccessHints, Accounts, BlockEnv, Ragged, StateDiff, StorageCells, TransactionBatch
 from chaindp.kernels.kernelset import KernelSet
 from chaindp_cpu import chaindp_backends

@@ -160,7 +160,7 @@ def test_one_wrong_output_in_ten_thousand_fails() -> None:
         (Remembers, "outputs differ from cpu"),
         (ChangesArguments, "a call changes its arguments"),
         (WrongType, r"returned int32\[2\] and not int64\[2\]"),
-        (Raises, "^backend tested raises RuntimeError: device lost and more$"),
+        (Raises, "^backend tested: double failed: RuntimeError: device lost and more$"),
         (WrongVector, "2 of 2 outputs differ from the vector of arithmetic"),
     ],
 )
@@ -295,7 +295,7 @@ def test_a_failing_reference_is_not_blamed_on_the_backend() -> None:
     result = run_bench(registry, BenchPlan(kernels=["double"], backends=["tested"], sizes=[8], repeat=1), "r")
     assert result.rows[0]["status"] == "failed"
     assert result.rows[0]["reason"] == (
-        "nothing to compare with: cpu fails at double: RuntimeError: device lost and more"
+        "nothing to compare with: backend cpu: double failed: RuntimeError: device lost and more"
     )
 
 

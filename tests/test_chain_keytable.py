@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaindp.chain.keytable import KeyTable
+from chaindp.chain.keytable import KeyTable, group_rows
 
 
 def as_rows(keys: list[bytes], width: int) -> np.ndarray:
@@ -39,3 +39,11 @@ def test_it_grows_past_its_capacity() -> None:
     index = table.insert(keys)
     assert np.array_equal(table.insert(keys), index)
     assert len(table) == len(np.unique(keys, axis=0))
+
+
+@given(st.lists(st.binary(min_size=3, max_size=3), max_size=60))
+def test_equal_rows_are_one_group(rows: list[bytes]) -> None:
+    group, count = group_rows(np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, 3))
+    numbers: dict[bytes, int] = {}
+    assert group.tolist() == [numbers.setdefault(row, len(numbers)) for row in rows]
+    assert count == len(numbers)

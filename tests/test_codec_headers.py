@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaindp.chain.codec import rlp
-from chaindp.chain.codec.blocks import Block, decode_block, encode_block
-from chaindp.chain.codec.headers import EMPTY_OMMERS_HASH, EMPTY_TRIE_ROOT, HEADER_FIELDS, OPTIONAL_FIELDS, Header
+from chaindp.chain.codec.blocks import Block, decode_block
+from chaindp.chain.codec.headers import EMPTY_OMMERS_HASH, HEADER_FIELDS, OPTIONAL_FIELDS, Header
 from chaindp.chain.codec.transactions import decode_transactions, recover_senders
 from chaindp.chain.codec.withdrawals import Withdrawal
+from chaindp.chain.trie import EMPTY_ROOT
 from chaindp.chain.types import Ragged
 from chaindp.errors import InputError
 from codec_reference import keccak256, ordered_root, reference_kernels
@@ -44,7 +45,7 @@ def filled(count: int = 21) -> Header:
 
 def test_constants():
     assert keccak256(reference.encode([])) == EMPTY_OMMERS_HASH
-    assert keccak256(reference.encode(b"")) == EMPTY_TRIE_ROOT
+    assert keccak256(reference.encode(b"")) == EMPTY_ROOT
     assert [field.name for field in fields(Header)] == list(HEADER_FIELDS)
 
 
@@ -64,8 +65,8 @@ def test_mainnet_block_1_hash():
         ommers_hash=EMPTY_OMMERS_HASH,
         beneficiary=bytes.fromhex("05a56e2d52c817161883f50c441c3228cfe54d9f"),
         state_root=bytes.fromhex("d67e4d450343046425ae4271474353857ab860dbc0a1dde64b41b5cd3a532bf3"),
-        transactions_root=EMPTY_TRIE_ROOT,
-        receipts_root=EMPTY_TRIE_ROOT,
+        transactions_root=EMPTY_ROOT,
+        receipts_root=EMPTY_ROOT,
         logs_bloom=bytes(256),
         difficulty=0x3FF800000,
         number=1,
@@ -134,6 +135,15 @@ def test_bad_withdrawals():
     ):
         with pytest.raises(InputError, match="withdrawal"):
             Withdrawal.from_rlp(rlp.encode(wrong))
+
+
+def encode_block(block):
+    """The inverse of ``decode_block``."""
+    transactions = [rlp.decode(raw) if raw[:1] >= b"\xc0" else raw for raw in block.transactions.items()]
+    parts: list[rlp.RlpItem] = [rlp.decode(block.header.rlp()), transactions, rlp.decode(block.ommers_rlp())]
+    if block.withdrawals is not None:
+        parts.append([rlp.decode(withdrawal.rlp()) for withdrawal in block.withdrawals])
+    return rlp.encode(parts)
 
 
 def test_blocks_round_trip_and_reject_contradictions():

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from chaindp.backend import Backend, BackendOptions
 from chaindp.errors import InputError
 from chaindp.kernels import MERKLE_OPEN, MERKLE_TREE, MERKLE_UPDATE, TRIE_HASH, KernelSpec, verify_path
-from chaindp.kernels.merkle import join_update
 from chaindp_cpu import SCALAR, chaindp_backends
 
 SPEC = chaindp_backends()[0]
@@ -93,7 +92,9 @@ def test_update_equals_rebuilding(backend: Backend, hash_name: str, data: st.Dat
     rebuilt = backend.kernel("merkle_tree")(leaves, hash_name)
     assert positions.dtype == np.int64
     assert (np.diff(positions) > 0).all()
-    assert np.array_equal(join_update(nodes, positions, digests), rebuilt)
+    nodes = nodes.copy()
+    nodes[positions] = digests
+    assert np.array_equal(nodes, rebuilt)
 
 
 @pytest.mark.parametrize("hash_name", HASHES)
@@ -105,7 +106,9 @@ def test_large_update_equals_rebuilding(backend: Backend, hash_name: str) -> Non
     changed = random_leaves(len(indices), 5)
     positions, digests = backend.kernel("merkle_update")(nodes, count, indices, changed, hash_name)
     leaves[indices] = changed
-    assert np.array_equal(join_update(nodes, positions, digests), backend.kernel("merkle_tree")(leaves, hash_name))
+    nodes = nodes.copy()
+    nodes[positions] = digests
+    assert np.array_equal(nodes, backend.kernel("merkle_tree")(leaves, hash_name))
 
 
 @pytest.mark.parametrize("hash_name", HASHES)

@@ -32,7 +32,7 @@ class HashOnly(Backend):
         return SHA256.golden(data, offsets)  # type: ignore[no-any-return]
 
 
-def kernel_set(*supported: str, keep: bool = False) -> KernelSet:
+def kernel_set(*supported: str, keep: int = 0) -> KernelSet:
     return KernelSet(HashOnly(), frozenset(supported), keep)
 
 
@@ -65,7 +65,7 @@ def test_wrapper_methods_pass_the_hash_on() -> None:
 
 
 def test_each_level_is_one_batch_of_the_backend_and_is_recorded() -> None:
-    kernels = kernel_set("keccak256", keep=True)
+    kernels = kernel_set("keccak256", keep=1 << 30)
     kernels.merkle_tree(np.zeros((9, 32), dtype=np.uint8))
     assert kernels.backend.batches == [5, 3, 2, 1]  # type: ignore[attr-defined]
     records = kernels.take_calls()
@@ -76,7 +76,7 @@ def test_each_level_is_one_batch_of_the_backend_and_is_recorded() -> None:
 
 
 def test_records_of_a_composed_trie_stay_true() -> None:
-    kernels = kernel_set("keccak256", keep=True)
+    kernels = kernel_set("keccak256", keep=1 << 30)
     args = TRIE_HASH.generate(np.random.default_rng(0), 40)
     kernels.trie_hash(*args)
     for record in kernels.take_calls():

@@ -13,7 +13,7 @@ from chaindp.chain.types import Ragged
 from chaindp.errors import UsageError
 from chaindp.pipeline.block import BlockInFlight, Stage
 from chaindp.pipeline.levels import LEVELS, MECHANISMS, parse_levels, plan_level
-from chaindp.pipeline.live import StageRunner, run_pipelined, run_sequential
+from chaindp.pipeline.live import THREADS, StageRunner, run_pipelined, run_sequential
 from chaindp.pipeline.model import schedule
 from chaindp.workload import BlockInput
 
@@ -51,7 +51,10 @@ def test_a_mechanism_can_be_ablated_by_name_only() -> None:
 
 
 def test_heterogeneous_backends_are_on_where_one_was_asked_for() -> None:
-    assert "heterogeneous_backends" in plan_level(5, (), ["opencl"]).on
+    assert "heterogeneous_backends" in plan_level(5, (), ["opencl"], top=5).on
+    assert "heterogeneous_backends" in plan_level(4, (), ["opencl"], top=4).on
+    assert "heterogeneous_backends" not in plan_level(4, (), ["opencl"], top=5).on
+    assert plan_level(4, ["heterogeneous_backends"], ["opencl"], top=4).skipped["heterogeneous_backends"] == "ablated"
     assert "--backend" in plan_level(5, (), ()).skipped["heterogeneous_backends"]
 
 
@@ -67,14 +70,17 @@ def test_a_schedule_keeps_every_constraint(
     work = np.array(durations)
     gaps = data.draw(st.lists(st.integers(0, 60), min_size=len(work), max_size=len(work)))
     released = np.cumsum(gaps)
-    start, end = schedule(work, released.tolist(), cores, pipelined)
+    gate = data.draw(st.integers(0, work.shape[1] - 1))
+    demand = data.draw(st.lists(st.integers(1, 5), min_size=work.shape[1], max_size=work.shape[1]))
+    start, end = schedule(work, released.tolist(), cores, pipelined, gate=gate, demand=demand)
+    need = np.minimum(demand, cores)
     assert np.array_equal(end - start, work)
-    assert (start[:, 0] >= released).all()
+    assert (start[:, gate] >= released).all()
     assert (start[:, 1:] >= end[:, :-1]).all(), "a block passes the stages in order"
     assert (start[1:] >= end[:-1]).all(), "a stage takes blocks in order, one at a time"
     for instant in np.unique(start):
-        at_work = ((start <= instant) & (instant < end)).sum()
-        assert at_work <= cores
+        at_work = (start <= instant) & (instant < end)
+        assert (at_work * need).sum() <= cores
     if not pipelined:
         assert (start[1:, 0] >= end[:-1, -1]).all()
     # Work is never idle without a reason: the schedule is no longer than one after another.
@@ -92,7 +98,7 @@ def blocks(count: int) -> list[BlockInFlight]:
 
 
 def test_pipelining_overlaps_blocks_and_keeps_their_order() -> None:
-    seen: dict[Stage, list[int]] = {Stage.ADMIT: [], Stage.ORDER: [], Stage.EXECUTE: []}
+    seen: dict[Stage, list[int]] = {Stage.ADMIT: [], Stage.ORDER: [], Stage.FLUSH: []}
 
     def work(stage: Stage) -> StageRunner:
         def step(block: BlockInFlight) -> int:
@@ -107,18 +113,22 @@ def test_pipelining_overlaps_blocks_and_keeps_their_order() -> None:
     run_pipelined(runners, flight)
     assert all(order == list(range(12)) for order in seen.values())
     overlapping = sum(
-        flight[k + 1].spans[Stage.ADMIT].start_ns < flight[k].spans[Stage.EXECUTE].end_ns for k in range(11)
+        flight[k + 1].spans[Stage.ADMIT].start_ns < flight[k].spans[Stage.FLUSH].end_ns for k in range(11)
     )
     assert overlapping == 11
     alone = blocks(3)
     run_sequential(runners, alone)
     for first, second in itertools.pairwise(alone):
-        assert second.spans[Stage.ADMIT].start_ns >= first.spans[Stage.EXECUTE].end_ns
+        assert second.spans[Stage.ADMIT].start_ns >= first.spans[Stage.FLUSH].end_ns
+
+
+def test_every_stage_has_a_thread_when_blocks_overlap() -> None:
+    assert [stage for stages in THREADS for stage in stages] == list(Stage)
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_a_failing_stage_stops_the_others_and_is_raised(failing: int) -> None:
-    stages = [Stage.ADMIT, Stage.ORDER, Stage.EXECUTE]
+    stages = [Stage.ADMIT, Stage.ORDER, Stage.FLUSH]
 
     def work(position: int) -> StageRunner:
         def step(block: BlockInFlight) -> int:

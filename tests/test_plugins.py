@@ -62,7 +62,7 @@ def test_a_good_plugin_is_all_there(site: Path, capsys: pytest.CaptureFixture[st
     assert row not in registry.broken
     backend = registry.open_backend("toy:b", threads=3)
     assert (backend.label, backend.threads) == ("toy:b", 3)
-    kernels = registry.kernel_set(backend, keep=True)
+    kernels = registry.kernel_set(backend, keep=1 << 30)
     assert kernels.supported == {"keccak256"}
     assert kernels.keep
     assert "toy-dist" not in capsys.readouterr().err

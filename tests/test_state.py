@@ -8,10 +8,10 @@ import pytest
 import rlp
 from trie import HexaryTrie
 
-from chaindp.chain.state import EMPTY_CODE_HASH, State, StateReader
+from chaindp.chain.state import State, StateReader
 from chaindp.chain.store import Store
 from chaindp.chain.trie import EMPTY_ROOT
-from chaindp.chain.types import Accounts, Genesis, Ragged, StateDiff, StorageCells
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, Genesis, Ragged, StateDiff, StorageCells
 from chaindp.errors import InputError, StoreError
 from trie_reference import ReferenceKernels, keccak256, reference_root
 

@@ -11,13 +11,13 @@ import pytest
 from coincurve import PrivateKey, PublicKey
 
 from chaindp.chain.codec.transactions import decode_transactions, recover_senders, signing_hashes
-from chaindp.chain.execution.columns import words_to_ints
+from chaindp.chain.codec.words import words_to_ints
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.signing import derive_keys, sign_transactions
 from chaindp.chain.state import State
 from chaindp.chain.types import AccessHints, Accounts, BlockEnv, StorageCells, TransactionBatch
-from chaindp.chain.workload_digest import workload_digest
 from chaindp.errors import UsageError
+from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.workload import CHAIN_ID, Workload, WorkloadParams
 from chaindp_workloads import chaindp_workloads
 from chaindp_workloads.erc20 import HOLDING, TOKEN, Erc20, balance_slots, token_code
@@ -63,9 +63,7 @@ def execute(workload: Workload, batches: list[TransactionBatch], *, hints: bool)
             addresses = np.unique(
                 np.concatenate([batch.sender, batch.to, np.frombuffer(COINBASE, np.uint8)[None]]), axis=0
             )
-            addresses = addresses[engine.missing(addresses)]
-            unknown = engine.missing_storage(wanted)
-            accounts, cells, codes = load(addresses, AccessHints(wanted.address[unknown], wanted.slot[unknown]))
+            accounts, cells, codes = load(addresses, wanted)
             engine.load_accounts(accounts, codes)
             engine.load_storage(cells)
         env = BlockEnv(

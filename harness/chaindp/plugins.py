@@ -136,7 +136,7 @@ class Registry:
             raise PluginError(f"plugin {provider}: backend {selector} {problem}")
         return backend
 
-    def kernel_set(self, backend: Backend, *, keep: bool = False) -> KernelSet:
+    def kernel_set(self, backend: Backend, *, keep: int = 0) -> KernelSet:
         """The kernels that ``backend`` declares, to call from host arrays; ``keep`` keeps what an audit compares."""
         from chaindp.kernels.kernelset import KernelSet
 

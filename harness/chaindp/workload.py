@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chaindp.backend import NAME_PATTERN
-from chaindp.chain.types import AccessHints, Accounts, Genesis, Ragged, StorageCells, TransactionBatch
+from chaindp.chain.types import EMPTY_CODE_HASH, AccessHints, Accounts, Genesis, Ragged, StorageCells, TransactionBatch
 from chaindp.errors import PluginError
 from chaindp.kernels.kernelset import KernelSet
 
 if TYPE_CHECKING:
+    from chaindp.chain.codec.rpc import read_block
     from chaindp.chain.signing import Keys, derive_keys, sign_transactions, unsigned_batch
 
 __all__ = [
     "CHAIN_ID",
+    "EMPTY_CODE_HASH",
     "AccessHints",
     "Accounts",
     "BlockInput",
@@ -30,6 +33,7 @@ __all__ = [
     "WorkloadParams",
     "WorkloadSpec",
     "derive_keys",
+    "read_block",
     "sign_transactions",
     "unsigned_batch",
 ]
@@ -113,10 +117,17 @@ class WorkloadSpec:
             raise PluginError(f"workload name {self.name!r} is not lowercase letters, digits, '-' and '_'")
 
 
+_ON_DEMAND = {
+    "Keys": "chaindp.chain.signing",
+    "derive_keys": "chaindp.chain.signing",
+    "read_block": "chaindp.chain.codec.rpc",
+    "sign_transactions": "chaindp.chain.signing",
+    "unsigned_batch": "chaindp.chain.signing",
+}
+
+
 def __getattr__(name: str) -> object:
     # On demand: a plugin that only announces its workloads needs neither the codec nor libsecp256k1.
-    if name in {"Keys", "derive_keys", "sign_transactions", "unsigned_batch"}:
-        from chaindp.chain import signing
-
-        return getattr(signing, name)
+    if name in _ON_DEMAND:
+        return getattr(importlib.import_module(_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'chaindp.workload' has no attribute {name!r}")

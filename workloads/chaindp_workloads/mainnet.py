@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-from chaindp.chain.codec.rpc import read_block
-from chaindp.chain.types import Genesis, Ragged
 from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelSet
-from chaindp.workload import BlockInput, Workload, WorkloadParams, WorkloadSpec
+from chaindp.workload import BlockInput, Genesis, Ragged, Workload, WorkloadParams, WorkloadSpec, read_block
 
 __all__ = ["SPEC", "Mainnet"]
 

@@ -15,6 +15,7 @@ from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.workload import (
     CHAIN_ID,
+    EMPTY_CODE_HASH,
     Accounts,
     BlockInput,
     Ragged,
@@ -28,7 +29,6 @@ from chaindp.workload import (
 __all__ = [
     "BALANCE",
     "BASE_FEE",
-    "EMPTY_CODE_HASH",
     "MAX_SENDERS",
     "GeneratedWorkload",
     "Pairs",
@@ -48,9 +48,6 @@ MAX_ACCOUNTS = 20_000_000
 
 BALANCE = 10**24
 """What each account owns at genesis, in wei: enough for millions of transactions."""
-
-EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
-"""keccak256 of no bytes."""
 
 SENDERS, RECIPIENTS, SHAPES = 1, 2, 3
 """Which generator of a seed: one for each purpose, so that one more draw for one changes no other."""
@@ -86,7 +83,8 @@ def zipf_ranks(rng: np.random.Generator, population: int, exponent: float, count
     cumulative = np.cumsum(weights)
     draws = rng.random(count) * cumulative[-1]
     ranks = population - 1 - np.searchsorted(cumulative, draws, side="right").astype(np.int64)
-    return np.clip(ranks, 0, population - 1)
+    clipped: np.ndarray = np.clip(ranks, 0, population - 1)
+    return clipped
 
 
 @dataclass(frozen=True, slots=True)

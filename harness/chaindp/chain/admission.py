@@ -13,10 +13,12 @@ import numba
 import numpy as np
 
 from chaindp.chain.keytable import KeyTable
-from chaindp.chain.types import Accounts, TransactionBatch
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, TransactionBatch
 from chaindp.errors import ChaindpError
 
 __all__ = ["Admission"]
+
+_NO_CODE = np.frombuffer(EMPTY_CODE_HASH, dtype=np.uint8)
 
 # Balances are tracked in four 64-bit limbs, least significant first: what does not fit in 256 bits
 # sets the overflow flag below, and the transaction is refused.
@@ -80,6 +82,9 @@ def _admit(
     value: np.ndarray,
     next_nonce: np.ndarray,
     funds: np.ndarray,
+    refused: np.ndarray,
+    limited: bool,
+    gas_left: np.uint64,
     admitted: np.ndarray,
 ) -> None:  # pragma: no cover - compiled
     fee = np.empty(_LIMBS, dtype=np.uint64)
@@ -87,7 +92,7 @@ def _admit(
     amount = np.empty(_LIMBS, dtype=np.uint64)
     for row in range(len(sender)):
         who = sender[row]
-        if nonce[row] != next_nonce[who]:
+        if refused[row] or nonce[row] != next_nonce[who] or (limited and gas_limit[row] > gas_left):
             continue
         _limbs(max_fee[row], fee)
         _limbs(value[row], amount)
@@ -104,6 +109,7 @@ def _admit(
         if carry or not _subtract(funds[who], cost):
             continue
         next_nonce[who] += np.uint64(1)
+        gas_left -= gas_limit[row]
         admitted[row] = True
 
 
@@ -121,15 +127,27 @@ class Admission:
         self._senders = KeyTable(20)
         self._next_nonce = np.zeros(0, dtype=np.uint64)
         self._funds = np.zeros((0, _LIMBS), dtype=np.uint64)
+        self._has_code = np.zeros(0, dtype=np.bool_)
 
-    def admit(self, batch: TransactionBatch) -> tuple[np.ndarray, Accounts | None]:
+    def admit(
+        self, batch: TransactionBatch, refused: np.ndarray | None = None, *, gas_limit: int | None = None
+    ) -> tuple[np.ndarray, Accounts | None]:
         """Which transactions bool[N] pass, in order, and the accounts of the senders that were not known before.
 
-        A transaction whose nonce is not its sender's next, or whose gas limit times fee cap plus value exceeds what its
-        sender has left, is refused and changes nothing.
+        refused:    bool[N], those that are out already, as ``static_faults`` finds them; None where there are none
+        gas_limit:  what the gas limits of those that pass may add up to in this batch; a block's gas limit here makes
+                    sure that each of them fits the block whatever gas the others use. None: no limit
+
+        Refused are those, those of a sender with code (EIP-3607), and those whose nonce is not their sender's next or
+        whose gas limit times fee cap plus value exceeds what their sender has left. A refused transaction changes
+        nothing: its nonce is still its sender's next. ChaindpError where the senders or the length of ``refused`` are
+        wrong.
         """
         if batch.sender is None:
             raise ChaindpError("admission needs the senders: recover them first")
+        out = np.zeros(batch.count, dtype=np.bool_) if refused is None else refused
+        if out.shape != (batch.count,) or out.dtype != np.bool_:
+            raise ChaindpError(f"admission: refused is {out.dtype}{list(out.shape)}, not bool[{batch.count}]")
         known = len(self._senders)
         index = self._senders.insert(batch.sender)
         fresh = None
@@ -141,6 +159,20 @@ class Admission:
             _all_limbs(fresh.balance, funds)
             self._next_nonce = np.concatenate([self._next_nonce, fresh.nonce])
             self._funds = np.concatenate([self._funds, funds])
+            plain = (fresh.code_hash == _NO_CODE).all(axis=1) | ~fresh.code_hash.any(axis=1)
+            self._has_code = np.concatenate([self._has_code, ~plain])
         admitted = np.zeros(batch.count, dtype=np.bool_)
-        _admit(index, batch.nonce, batch.gas_limit, batch.max_fee, batch.value, self._next_nonce, self._funds, admitted)
+        _admit(
+            index,
+            batch.nonce,
+            batch.gas_limit,
+            batch.max_fee,
+            batch.value,
+            self._next_nonce,
+            self._funds,
+            out | self._has_code[index],
+            gas_limit is not None,
+            np.uint64(gas_limit or 0),
+            admitted,
+        )
         return admitted, fresh

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["KeyTable"]
+__all__ = ["KeyTable", "group_rows"]
 
 _EMPTY = -1
 
@@ -92,6 +92,12 @@ class KeyTable:
         self._stored = stored
         self._slots = np.full(size, _EMPTY, dtype=np.int64)
         _rehash(self._slots, self._stored, self._count)
+
+
+def group_rows(rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """(group int64[N], number of groups): equal rows of uint8[N,W] are one group, numbered as they first appear."""
+    table = KeyTable(rows.shape[1], len(rows))
+    return table.insert(rows), len(table)
 
 
 def _power_of_two(count: int) -> int:

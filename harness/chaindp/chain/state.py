@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from chaindp.chain.keytable import group_rows
 from chaindp.chain.store import Store
 from chaindp.chain.trie import EMPTY_ROOT, Fetch, Forest, NodeBatch
 from chaindp.chain.trie.records import (
@@ -20,16 +21,12 @@ from chaindp.chain.trie.records import (
     decode_words,
     encode_accounts,
     encode_words,
-    group_rows,
 )
-from chaindp.chain.types import Accounts, Genesis, Ragged, StateDiff
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, Genesis, Ragged, StateDiff
 from chaindp.errors import InputError, StoreError, UsageError
 from chaindp.kernels.kernelset import KernelSet
 
 __all__ = ["EMPTY_CODE_HASH", "State", "StateReader"]
-
-EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
-"""keccak256 of nothing: the code hash of an account without code."""
 
 _EMPTY_ROOT_ROW = np.frombuffer(EMPTY_ROOT, dtype=np.uint8)
 

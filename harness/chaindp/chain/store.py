@@ -196,13 +196,6 @@ class Store:
             raise StoreError(f"{self.path} holds no block {number}")
         return found[:32], found[32:]
 
-    def get_node(self, digest: bytes) -> bytes:
-        """The encoding of one node; StoreError where it is not there."""
-        found: bytes | None = self._get(digest)
-        if found is None or len(digest) != 32:
-            raise StoreError(f"{self.path} holds no trie node {digest.hex()}")
-        return found
-
     @contextmanager
     def reading(self) -> Iterator[Callable[[bytes], bytes]]:
         """A function from digest to encoding (StoreError where a node is missing), for many lookups in one thread.

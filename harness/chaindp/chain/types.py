@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 __all__ = [
+    "EMPTY_CODE_HASH",
     "AccessHints",
     "Accounts",
     "BlockEnv",
@@ -26,6 +27,9 @@ __all__ = [
     "StorageCells",
     "TransactionBatch",
 ]
+
+EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
+"""Keccak-256 of no bytes: the code hash of an account without code (Yellow Paper, 4.1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from chaindp.bench import BenchPlan, BenchResult, run_bench
-from chaindp.bench.runner import WARM_UP_RULE
+from chaindp.bench.runner import MEMORY_RULE, WARM_UP_RULE
 from chaindp.cli import output
 from chaindp.measure.environment import collect
 from chaindp.plugins import Registry, load_plugins, select
@@ -107,6 +107,7 @@ def _provenance(registry: Registry, plan: BenchPlan, run_id: str) -> dict[str, A
             "seed": plan.seed,
         },
         "warm_up": WARM_UP_RULE,
+        "memory": MEMORY_RULE,
         "environment": collect(registry=registry, warn=output.warn),
     }
 

@@ -14,7 +14,7 @@ from chaindp.cli import output
 if TYPE_CHECKING:
     import pandas as pd
 
-    from chaindp.pipeline.run import RunConfig, RunOutcome
+    from chaindp.pipeline.run import LevelOutcome, RunConfig, RunOutcome
 
 PLOT = "ladder.png"
 SUMMARY = "summary.txt"
@@ -49,20 +49,18 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
     Every level runs all seven stages over the same transactions and must reach the same roots. A backend named with
     --backend takes over at DP5, or at the highest level of the run where that is lower.
     """
-    from chaindp.chain.consensus import FixedSlotParams
     from chaindp.pipeline.levels import parse_levels
     from chaindp.pipeline.run import RunConfig, measure_run
     from chaindp.plugins import load_plugins
     from chaindp.results.store import DEFAULT_RUNS, new_run_id
     from chaindp.results.table import SampleTable
 
-    FixedSlotParams(slot_s=options["slot_s"])  # a slot that makes no sense is refused before anything runs
     config = RunConfig(levels=tuple(parse_levels(levels)), **options)
     registry = load_plugins(output.warn)
     run_id = new_run_id()
     table = SampleTable(run_id)
-    passes = config.repeat * len(config.levels)
-    with output.progress(config.workload, passes + len(config.levels) + 1) as advance:
+    steps = (config.repeat + 1) * len(config.levels) + 1
+    with output.progress(config.workload, steps) as advance:
         outcome = measure_run(config, registry, table, advance)
     for row in registry.broken:
         reason = f"plugin {row.label} is broken: {row.reason}"
@@ -81,7 +79,7 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
 
 
 def _measured(frame: pd.DataFrame) -> bool:
-    return bool((frame["metric"] == "tps").any())
+    return bool(((frame["metric"] == "tps") & (frame["status"] == "ok")).any())
 
 
 def _write(
@@ -109,18 +107,20 @@ def _write(
     return write_run(folder / run_id, frame, document, extras)
 
 
-def _level(level: Any) -> dict[str, Any]:
-    """What a level led to, repetition by repetition, in hex."""
+def _level(level: LevelOutcome) -> dict[str, Any]:
+    """What a level led to, by repetition, digests in hex."""
+    roots = level.roots
     return {
         "mechanisms": sorted(level.plan.on),
         "skipped": level.plan.skipped,
+        "failures": level.failures,
         "backends": {str(stage): label for stage, label in level.backends.items()},
-        "state_root": [root.hex() for root in level.state_roots],
-        "receipts_root": [root.hex() for root in level.receipts_roots],
-        "block_hash": [digest.hex() for digest in level.block_hashes],
-        "gas_used": level.gas_used,
-        "transactions": level.transactions,
-        "refused": level.refused,
+        "state_root": {str(key): value.state_root.hex() for key, value in roots.items()},
+        "receipts_root": {str(key): root.hex() for key, root in level.receipts_roots.items()},
+        "block_hash": {str(key): value.block_hashes[-1].hex() for key, value in roots.items()},
+        "gas_used": {str(key): value.gas_used for key, value in roots.items()},
+        "transactions": {str(key): value.transactions for key, value in roots.items()},
+        "refused": {str(key): value.refused for key, value in roots.items()},
     }
 
 
@@ -128,41 +128,36 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
     from chaindp.pipeline.levels import LEVELS
     from chaindp.results import summary
 
-    document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": []}
+    rows: list[dict[str, Any]] = []
+    document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": rows}
+    for number, level in outcome.levels.items():
+        row: dict[str, Any] = {"workload": config.workload, "level": number, "mode": config.mode}
+        row |= dict.fromkeys(("tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit"))
+        row |= dict.fromkeys(("state_root", "receipts_root", "block_hash", "gas_used", "transactions", "refused"))
+        row |= {"claim": LEVELS[number].claim, "status": "failed" if level.failures else "ok", "stages": {}}
+        row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}}
+        if 0 in level.roots:
+            roots = level.roots[0]
+            row["state_root"] = "0x" + roots.state_root.hex() if roots.state_root else None
+            row["receipts_root"] = "0x" + level.receipts_roots[0].hex() if 0 in level.receipts_roots else None
+            row["block_hash"] = "0x" + roots.block_hashes[-1].hex()
+            row |= {"gas_used": roots.gas_used, "transactions": roots.transactions, "refused": roots.refused}
+        rows.append(row)
     if not _measured(frame):
         return document
     rungs = summary.ladder(frame).set_index("level")
     times, latencies = summary.stage_times(frame), summary.latencies(frame)
-    for number, level in outcome.levels.items():
+    for row in rows:
+        number = row["level"]
         if number not in rungs.index:
             continue
         rung = rungs.loc[number]
-        stages = times[times["level"] == number].set_index("stage")
+        columns = ["tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit", "speedup_over"]
+        row |= rung[[*columns, "model_error"]].to_dict()
+        stages = times[times["level"] == number].set_index("stage").drop(columns=["workload", "level"])
+        row["stages"] = stages.where(stages.notna(), None).to_dict("index")
         waits = latencies[latencies["level"] == number].set_index("latency")
-        document["summary"].append(
-            {
-                "workload": config.workload,
-                "level": number,
-                "mode": config.mode,
-                "tps": rung["tps"],
-                "tps_low": rung["tps_low"],
-                "tps_high": rung["tps_high"],
-                "tps_with_admit": rung["tps_with_admit"],
-                "speedup": rung["speedup"],
-                "speedup_with_admit": rung["speedup_with_admit"],
-                "claim": LEVELS[number].claim,
-                "state_root": "0x" + level.state_roots[0].hex() if level.state_roots else None,
-                "receipts_root": "0x" + level.receipts_roots[0].hex() if level.receipts_roots else None,
-                "block_hash": "0x" + level.block_hashes[0].hex(),
-                "gas_used": level.gas_used[0],
-                "transactions": level.transactions[0],
-                "refused": level.refused[0],
-                "mechanisms": sorted(level.plan.on),
-                "skipped": level.plan.skipped,
-                "stages": stages[["busy_ns_per_tx", "share", "utilization", "backend"]].to_dict("index"),
-                "latencies": waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index"),
-            }
-        )
+        row["latencies"] = waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index")
     document["harness_overhead"] = summary.harness_overhead(frame)
     document["explanation"] = summary.explain(frame)
     return document

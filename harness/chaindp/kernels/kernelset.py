@@ -1,47 +1,55 @@
-"""The kernels as the chain calls them: host arrays in, host arrays out, bound to one open backend, every call
-accounted.
-"""
+"""The kernels as the chain calls them: host arrays in, host arrays out, bound to one backend, every call accounted."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from chaindp.backend import Backend
-from chaindp.errors import CapabilityError
+from chaindp.errors import CapabilityError, ChaindpError, PluginError
 from chaindp.kernels import compose
+from chaindp.kernels.merkle import node_count
 
 __all__ = ["KernelCall", "KernelSet"]
 
 
 @dataclass(slots=True)
 class KernelCall:
-    """One call of a kernel: where the time went, and what is needed to check its result afterwards."""
+    """One call of a kernel: who ran it, where the time went, and what is needed to check its result afterwards.
+
+    ``kept`` is false where arguments and result were not kept: it was not asked for, or there was no more room.
+    """
 
     kernel: str
+    backend: str
     compute_ns: int
     transfer_ns: int
     args: tuple[Any, ...] = ()
     output: Any = None
+    kept: bool = False
 
 
 @dataclass(slots=True)
 class KernelSet:
     """The kernels of one backend for one stage.
 
-    ``calls`` collects one record a call, with arguments and results only where ``keep`` is set (for the audit that
-    compares them with the CPU's). A kernel that the backend lacks is composed from its ``keccak256`` where that is
-    possible (``chaindp.kernels.compose``): the hashing still runs on that backend, and nothing runs on another one.
+    ``calls`` collects one record a call. Arguments and results are kept for the audit that compares them with another
+    backend's, as long as they take no more than ``keep`` bytes in all. A kernel that the backend lacks is composed from
+    its ``keccak256`` where that is possible (``chaindp.kernels.compose``): the hashing still runs on that backend, and
+    nothing runs on another one.
+
+    A backend is given views that it cannot write through. Whatever it raises, and a result of the wrong shape or dtype,
+    is a PluginError that names backend and kernel.
     """
 
     backend: Backend
     supported: frozenset[str]
-    keep: bool = False
+    keep: int = 0
     calls: list[KernelCall] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -53,21 +61,37 @@ class KernelSet:
                 raise CapabilityError(f"backend {self.backend.label} does not implement {kernel}")
             return composed.function(self, *args)
         method = self.backend.kernel(kernel)
-        started = time.perf_counter_ns()
-        buffers = [self.backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-        uploaded = time.perf_counter_ns()
-        result = method(*buffers)
-        self.backend.synchronize()
-        computed = time.perf_counter_ns()
-        if isinstance(result, tuple):
-            output: Any = tuple(self.backend.download(part) for part in result)
-        else:
-            output = self.backend.download(result)
-        done = time.perf_counter_ns()
-        record = KernelCall(kernel, computed - uploaded, uploaded - started + done - computed)
-        if self.keep:
-            record.args, record.output = args, output
+        args = tuple(_sealed(arg) if isinstance(arg, np.ndarray) else arg for arg in args)
+        try:
+            started = time.perf_counter_ns()
+            buffers = [self.backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+            uploaded = time.perf_counter_ns()
+            result = method(*buffers)
+            self.backend.synchronize()
+            computed = time.perf_counter_ns()
+            if isinstance(result, tuple):
+                output: Any = tuple(self.backend.download(part) for part in result)
+            else:
+                output = self.backend.download(result)
+            done = time.perf_counter_ns()
+        except ChaindpError:
+            raise
+        except Exception as error:  # whatever third-party code raises is that backend's failure
+            detail = " ".join(str(error).split())
+            if isinstance(error, ValueError) and "read-only" in detail:
+                detail = "a call changes its arguments"
+            else:
+                detail = f"failed: {type(error).__name__}: {detail}"
+            raise PluginError(f"backend {self.backend.label}: {kernel} {detail}") from error
+        problem = _result_problem(kernel, args, output)
+        if problem:
+            raise PluginError(f"backend {self.backend.label}: {kernel} returned {problem}")
+        record = KernelCall(kernel, self.backend.label, computed - uploaded, uploaded - started + done - computed)
         with self._lock:
+            size = _bytes_of(args) + _bytes_of(output) if self.keep else 0
+            if 0 < size <= self.keep:
+                self.keep -= size
+                record.args, record.output, record.kept = args, output, True
             self.calls.append(record)
         return output
 
@@ -115,6 +139,52 @@ class KernelSet:
     def ecrecover(self, digests: np.ndarray, signatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Addresses uint8[N,20] and ok bool[N]."""
         return self.call("ecrecover", digests, signatures)  # type: ignore[no-any-return]
+
+
+def _sealed(array: np.ndarray) -> np.ndarray:
+    """A view of ``array`` that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _bytes_of(value: Any) -> int:
+    parts = value if isinstance(value, tuple) else (value,)
+    return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+
+def _rows_of_ragged(data: np.ndarray, offsets: np.ndarray, *_: Any) -> Sequence[tuple[type, tuple[int | None, ...]]]:
+    return [(np.uint8, (len(offsets) - 1, 32))]
+
+
+_RESULTS: dict[str, Callable[..., Sequence[tuple[type, tuple[int | None, ...]]]]] = {
+    "keccak256": _rows_of_ragged,
+    "sha256": _rows_of_ragged,
+    "trie_hash": _rows_of_ragged,
+    "merkle_tree": lambda leaves, *_: [(np.uint8, (node_count(len(leaves)), 32))],
+    "merkle_update": lambda *_: [(np.int64, (None,)), (np.uint8, (None, 32))],
+    "merkle_open": lambda nodes, count, indices, *_: [(np.uint8, (len(indices), None, 32))],
+    "ecrecover": lambda digests, _: [(np.uint8, (len(digests), 20)), (np.bool_, (len(digests),))],
+}
+"""Dtype and shape of each built-in kernel's results: what else a backend may not hand to the chain. None: any length."""
+
+
+def _result_problem(kernel: str, args: tuple[Any, ...], output: Any) -> str:
+    """What is wrong with the form of a result; empty where nothing is, or nothing is known of the kernel."""
+    if kernel not in _RESULTS:
+        return ""
+    parts = output if isinstance(output, tuple) else (output,)
+    expected = _RESULTS[kernel](*args)
+    if len(parts) != len(expected):
+        return f"{len(parts)} arrays and not {len(expected)}"
+    for part, (dtype, shape) in zip(parts, expected, strict=True):
+        right = part.ndim == len(shape) and all(
+            want is None or have == want for have, want in zip(part.shape, shape, strict=True)
+        )
+        if part.dtype != dtype or not right:
+            wanted = ",".join("any" if size is None else str(size) for size in shape)
+            return f"{part.dtype}{list(part.shape)} and not {np.dtype(dtype)}[{wanted}]"
+    return ""
 
 
 def kernels_needed(supported: Sequence[str] | frozenset[str], needed: Sequence[str]) -> list[str]:

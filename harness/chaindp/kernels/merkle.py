@@ -12,7 +12,6 @@ import functools
 
 import numpy as np
 
-from chaindp.errors import InputError
 from chaindp.kernels import checks
 from chaindp.kernels.hashes import GOLDEN_HASHES
 from chaindp.kernels.spec import Args, KernelSpec, Vector
@@ -21,7 +20,6 @@ __all__ = [
     "MERKLE_OPEN",
     "MERKLE_TREE",
     "MERKLE_UPDATE",
-    "join_update",
     "level_offsets",
     "node_count",
     "update_positions",
@@ -244,15 +242,3 @@ MERKLE_OPEN = KernelSpec(
     ),
     sizes=(64, 4096, 1 << 18),
 )
-
-
-def join_update(nodes: np.ndarray, positions: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """A copy of ``nodes`` with the result of ``merkle_update`` written into it. InputError where a position is
-    outside.
-    """
-    nodes = checks.array(nodes, "nodes", np.uint8, (None, 32))
-    if len(positions) and (positions.min() < 0 or positions.max() >= len(nodes)):
-        raise InputError(f"positions reaches outside the {len(nodes)} nodes")
-    joined = nodes.copy()
-    joined[positions] = digests
-    return joined

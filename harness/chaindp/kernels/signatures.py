@@ -8,7 +8,7 @@ from chaindp.kernels import checks
 from chaindp.kernels.hashes import golden_keccak256
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 
-__all__ = ["ECRECOVER", "golden_public_key", "golden_recover", "golden_sign"]
+__all__ = ["ECRECOVER", "golden_public_key", "golden_recover"]
 
 # SEC 2, section 2.4.1: y^2 = x^3 + 7 over the field of P elements, G of prime order N.
 P = 2**256 - 2**32 - 977
@@ -81,17 +81,6 @@ def golden_public_key(secret: int) -> tuple[int, int]:
     if point is None:
         raise ValueError("the secret is zero modulo the group order")
     return point
-
-
-def golden_sign(digest: bytes, secret: int, nonce: int) -> bytes:
-    """The 65-byte signature r || s || y-parity of ``digest`` with this nonce, s low (EIP-2). For test data only."""
-    point = golden_public_key(nonce)
-    r = point[0] % N
-    s = (int.from_bytes(digest, "big") + r * secret) * pow(nonce, -1, N) % N
-    parity = point[1] & 1
-    if 2 * s > N:
-        s, parity = N - s, 1 - parity
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity])
 
 
 def _golden(digests: np.ndarray, signatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

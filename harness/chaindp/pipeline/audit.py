@@ -35,21 +35,26 @@ def auditor_for(backend: str) -> str:
 
 
 def audit_calls(
-    calls: Iterable[KernelCall], backend: str, auditor: KernelSet, specs: Mapping[str, KernelSpec]
+    calls: list[KernelCall], backend: str, auditor: KernelSet, specs: Mapping[str, KernelSpec]
 ) -> list[Mismatch]:
     """Run every kept call again on the auditor, or on the golden where it lacks the kernel, and compare everything.
+
+    Calls are dropped as they are checked, so that a long run does not hold all of its data at once.
 
     One mismatch a kernel: the first call that differs, and in how many calls others do.
     """
     found: dict[str, list[str]] = {}
     reference = auditor.backend.label
     for call in calls:
+        if not call.kept:
+            continue
         spec = specs[call.kernel]
         has = call.kernel in auditor.supported
         expected = auditor.call(call.kernel, *call.args) if has else spec.golden(*call.args)
         problem = difference(spec, call.output, expected, reference if has else "the golden reference")
         if problem:
             found.setdefault(call.kernel, []).append(problem)
+        call.args, call.output = (), None
     auditor.take_calls()
     return [
         Mismatch(

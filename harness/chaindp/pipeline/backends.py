@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chaindp.backend import Backend
+from chaindp.backend import Backend, TimeDomain
 from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelSet, kernels_needed
 from chaindp.pipeline.block import Stage
-from chaindp.pipeline.levels import LevelPlan
+from chaindp.pipeline.levels import HETEROGENEOUS, LevelPlan
 from chaindp.pipeline.stages import KERNELS_NEEDED
 from chaindp.plugins import Registry
 
@@ -29,47 +29,49 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
     stage that it can serve. UsageError where a name is unknown, a stage calls no kernel, or nothing can be served.
     """
     chosen: dict[Stage, str] = {}
+    general: str | None = None
     for request in requests:
         stage_name, equals, selector = request.rpartition("=")
         spec, _ = registry.backend_spec(selector)
         supported = [name for name in spec.capabilities if spec.supports(name)]
-        if equals:
-            try:
-                stage = Stage(stage_name)
-            except ValueError:
-                raise UsageError(
-                    f"--backend {request}: no stage {stage_name!r}; there are: {', '.join(Stage)}"
-                ) from None
-            if stage not in KERNELS_NEEDED:
-                raise UsageError(f"--backend {request}: stage {stage} calls no kernel that a backend could take over")
-            lacking = kernels_needed(supported, KERNELS_NEEDED[stage])
-            if lacking:
-                raise UsageError(f"--backend {request}: {spec.name} does not implement {', '.join(lacking)}")
-            chosen[stage] = selector
+        if not equals:
+            if general is not None:
+                raise UsageError(f"--backend {general} and --backend {request}: say STAGE=NAME to use two backends")
+            general = request
             continue
+        try:
+            stage = Stage(stage_name)
+        except ValueError:
+            raise UsageError(f"--backend {request}: no stage {stage_name!r}; there are: {', '.join(Stage)}") from None
+        if stage not in KERNELS_NEEDED:
+            raise UsageError(f"--backend {request}: stage {stage} calls no kernel that a backend could take over")
+        if stage in chosen:
+            raise UsageError(f"--backend {request}: {stage} was given to {chosen[stage]} already")
+        lacking = kernels_needed(supported, KERNELS_NEEDED[stage])
+        if lacking:
+            raise UsageError(f"--backend {request}: {spec.name} does not implement {', '.join(lacking)}")
+        chosen[stage] = selector
+    if general is not None:
+        spec, _ = registry.backend_spec(general)
+        supported = [name for name in spec.capabilities if spec.supports(name)]
         served = [stage for stage, needed in KERNELS_NEEDED.items() if not kernels_needed(supported, needed)]
         if not served:
             needs = "; ".join(f"{stage} needs {', '.join(needed)}" for stage, needed in KERNELS_NEEDED.items())
-            raise UsageError(f"--backend {request}: {spec.name} can serve no stage ({needs})")
-        for stage in served:
-            chosen.setdefault(stage, selector)
+            raise UsageError(f"--backend {general}: {spec.name} can serve no stage ({needs})")
+        chosen = dict.fromkeys(served, general) | chosen
     return chosen
 
 
-def stage_backends(plan: LevelPlan, asked_for: Mapping[Stage, str], take_over: bool) -> dict[Stage, str]:
-    """The backend of each stage at a level.
+def stage_backends(plan: LevelPlan, asked_for: Mapping[Stage, str]) -> dict[Stage, str]:
+    """The backend of each stage at a level: the baseline hashes, and with parallel Merkleization the vectorized CPU.
 
-    ``take_over`` is set for the level at which the backends that were asked for are used: DP5, or the highest level of
-    the run where that is lower. Elsewhere the baseline hashes, or with parallel Merkleization the vectorized CPU.
+    Those that were asked for take over where the plan says that they take part.
     """
     parallel = plan.has("parallel_merkleization")
-    by_level = {
-        Stage.ADMIT: BASELINE,
-        Stage.PRELOAD: BASELINE,
-        Stage.MERKLEIZE: DEFAULT if parallel else BASELINE,
-        Stage.PROVE: DEFAULT if parallel else BASELINE,
-    }
-    return by_level | dict(asked_for) if take_over else by_level
+    by_level = dict.fromkeys(KERNELS_NEEDED, BASELINE)
+    if parallel:
+        by_level |= dict.fromkeys((Stage.MERKLEIZE, Stage.PROVE), DEFAULT)
+    return by_level | dict(asked_for) if plan.has(HETEROGENEOUS) else by_level
 
 
 @dataclass(slots=True)
@@ -88,11 +90,17 @@ class BackendPool:
     def backend(self, selector: str) -> Backend:
         """The open backend for ``name`` or ``name:device``."""
         if selector not in self._open:
-            self._open[selector] = self.registry.open_backend(selector, threads=self.threads)
+            backend = self.registry.open_backend(selector, threads=self.threads)
+            self._open[selector] = backend
+            if backend.time_domain is not TimeDomain.WALL:
+                raise UsageError(
+                    f"backend {selector} measures in {backend.time_domain}, and a run times the wall clock: "
+                    "it cannot take part"
+                )
         return self._open[selector]
 
-    def kernels(self, selector: str, *, keep: bool = False) -> KernelSet:
-        """A fresh set of that backend's kernels, with a call record of its own."""
+    def kernels(self, selector: str, *, keep: int = 0) -> KernelSet:
+        """A fresh set of that backend's kernels, with a call record of its own; ``keep``: bytes for the audit."""
         return self.registry.kernel_set(self.backend(selector), keep=keep)
 
     def close(self) -> None:

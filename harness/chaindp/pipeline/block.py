@@ -28,16 +28,22 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class Span:
-    """One stage at work on one block: instants in ns of the monotonic clock. ``wait_ns`` within it is not work."""
+    """One stage at work on one block.
+
+    start_ns, end_ns:  instants of the monotonic clock
+    cpu_ns:            what the stage's own thread ran in between; threads of a backend are not in it
+    wait_ns:           of the span, what was waiting for the simulated network
+    """
 
     start_ns: int
     end_ns: int
+    cpu_ns: int
     wait_ns: int = 0
     calls: list[KernelCall] = field(default_factory=list)
 
     @property
     def busy_ns(self) -> int:
-        """Time at work: the span less what it waited for the simulated network."""
+        """The span less the wait for the network: work, and waiting for a core, the interpreter's lock or the disk."""
         return self.end_ns - self.start_ns - self.wait_ns
 
 
@@ -62,6 +68,8 @@ class BlockInFlight:
     receipts: Receipts | None = None
     diff: StateDiff | None = None
     gas_used: int = 0
+    late_loads: int = 0
+    reruns: int = 0
     # merkleize
     state_root: bytes = b""
     transactions_root: bytes = b""

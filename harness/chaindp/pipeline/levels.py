@@ -12,12 +12,17 @@ __all__ = ["LEVELS", "MECHANISMS", "Level", "LevelPlan", "Mechanism", "parse_lev
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One switch of the ladder. ``missing`` says why it cannot be switched on, where it cannot; empty where it can."""
+    """One switch of the ladder.
+
+    missing:  why it cannot be switched on, where it cannot; empty where it can
+    stages:   whose work it changes; empty where it changes only when they run
+    """
 
     name: str
     level: int
     summary: str
     missing: str = ""
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,20 @@ MECHANISMS: tuple[Mechanism, ...] = (
     Mechanism("scalable_consensus", 1, "many proposers at once, no fixed slot", "not built yet"),
     Mechanism("parallel_transactions", 2, "optimistic parallel execution, conflicts run again", "not built yet"),
     Mechanism("pipelining", 3, "different blocks in different stages at once, results visible before finality"),
-    Mechanism("parallel_merkleization", 4, "whole trie levels hashed at once, over vector lanes and threads"),
+    Mechanism(
+        "parallel_merkleization",
+        4,
+        "whole trie levels hashed at once, over vector lanes and threads",
+        stages=("merkleize", "prove"),
+    ),
     Mechanism("authenticated_store", 4, "state addressed by version instead of by hash", "not built yet"),
     Mechanism("batched_preload", 4, "a block's state read in one sorted batch", "not built yet"),
-    Mechanism(HETEROGENEOUS, 5, "kernels on the backends that --backend names"),
+    Mechanism(
+        HETEROGENEOUS,
+        5,
+        "kernels on the backends that --backend names",
+        stages=("admit", "preload", "execute", "merkleize", "prove"),
+    ),
 )
 
 
@@ -83,22 +98,30 @@ def parse_levels(text: str) -> list[int]:
     return sorted(numbers)
 
 
-def plan_level(number: int, ablate: Collection[str], backends_asked_for: Iterable[str]) -> LevelPlan:
-    """Which mechanisms are on at a level: all of it and of those below, less what is not built and what is ablated."""
+def plan_level(
+    number: int, ablate: Collection[str], asked_for: Iterable[str] = (), top: int | None = None
+) -> LevelPlan:
+    """Which mechanisms are on at a level: all of it and of those below, less what is not built and what is ablated.
+
+    ``asked_for`` are the backends that the run names. They take part at DP5, or at ``top``, the highest level of the
+    run, where that is lower.
+    """
     known = {mechanism.name for mechanism in MECHANISMS}
     for name in ablate:
         if name not in known:
             raise UsageError(f"no mechanism {name!r} to ablate; there are: {', '.join(sorted(known))}")
+    backends = set(asked_for)
     on: set[str] = set()
     skipped: dict[str, str] = {}
     for mechanism in MECHANISMS:
-        if mechanism.level > number:
+        brought_forward = mechanism.name == HETEROGENEOUS and backends and number == top
+        if mechanism.level > number and not brought_forward:
             continue
         if mechanism.name in ablate:
             skipped[mechanism.name] = "ablated"
         elif mechanism.missing:
             skipped[mechanism.name] = mechanism.missing
-        elif mechanism.name == HETEROGENEOUS and not set(backends_asked_for):
+        elif mechanism.name == HETEROGENEOUS and not backends:
             skipped[mechanism.name] = "no backend was asked for: name one with --backend"
         else:
             on.add(mechanism.name)

@@ -1,4 +1,4 @@
-"""Running the stages on this machine's clock: one after another, or every stage in a thread of its own."""
+"""Running the stages on this machine's clock: one after another, or overlapping in threads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.block import BlockInFlight, Span, Stage
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["THREADS", "StageRunner", "run_pipelined", "run_sequential"]
 
-    from chaindp.kernels.kernelset import KernelSet
-
-__all__ = ["StageRunner", "run_pipelined", "run_sequential"]
+THREADS: tuple[tuple[Stage, ...], ...] = (
+    (Stage.ADMIT,),
+    (Stage.ORDER, Stage.PRELOAD, Stage.EXECUTE),
+    (Stage.MERKLEIZE, Stage.FLUSH, Stage.PROVE),
+)
+"""Which stages share a thread when blocks overlap. A thread for each stage was measured too, and was a fifth slower on
+two cores: preload and execute need the interpreter's lock most of the time, so apart they take turns in holding it."""
 
 QUEUE_BLOCKS = 2
-"""How many finished blocks may wait between two stages: enough to smooth uneven blocks, and a bound on memory."""
+"""How many finished blocks may wait between two threads: enough to smooth uneven blocks, and a bound on memory."""
 
 # A stage that comes back from a kernel waits for the interpreter for at most this long; the default of 5 ms would be
 # charged to every kernel call that overlaps with execution.
@@ -36,12 +39,14 @@ class StageRunner:
         self._kernels = kernels
 
     def run(self, block: BlockInFlight) -> None:
-        """Work on one block and note when. The function returns the nanoseconds in it that were waiting, not work."""
+        """Work on one block and note when. The function returns the ns in it that were waiting for the network."""
+        cpu = time.thread_time_ns()
         start = time.perf_counter_ns()
         waited = self._work(block)
         end = time.perf_counter_ns()
+        cpu = time.thread_time_ns() - cpu
         calls = self._kernels.take_calls() if self._kernels is not None else []
-        block.spans[self.stage] = Span(start, end, waited, calls)
+        block.spans[self.stage] = Span(start, end, cpu, waited, calls)
 
 
 def run_sequential(runners: Sequence[StageRunner], blocks: Sequence[BlockInFlight]) -> None:
@@ -62,25 +67,25 @@ def _switch_interval(seconds: float) -> Iterator[None]:
 
 
 class _StoppedError(Exception):
-    """Another stage failed; this one ends quietly."""
+    """Another thread failed; this one ends quietly."""
 
 
 class _Line:
     """The threads and the bounded queues between them. The first failure stops all and is raised to the caller."""
 
-    def __init__(self, runners: Sequence[StageRunner]) -> None:
-        self._runners = runners
+    def __init__(self, groups: Sequence[Sequence[StageRunner]], stop: threading.Event) -> None:
+        self._groups = groups
         self._queues: list[queue.Queue[BlockInFlight | None]] = [
-            queue.Queue(maxsize=QUEUE_BLOCKS) for _ in range(len(runners) - 1)
+            queue.Queue(maxsize=QUEUE_BLOCKS) for _ in range(len(groups) - 1)
         ]
-        self._stop = threading.Event()
+        self._stop = stop
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
 
     def run(self, blocks: Sequence[BlockInFlight]) -> None:
         threads = [
-            threading.Thread(target=self._serve, args=(position, blocks), name=str(runner.stage), daemon=True)
-            for position, runner in enumerate(self._runners)
+            threading.Thread(target=self._serve, args=(position, blocks), name=str(group[0].stage), daemon=True)
+            for position, group in enumerate(self._groups)
         ]
         for thread in threads:
             thread.start()
@@ -88,7 +93,10 @@ class _Line:
             for thread in threads:
                 thread.join()
         except BaseException:
+            # An interrupt: nothing may be closed under a thread that is still at work.
             self._stop.set()
+            for thread in threads:
+                thread.join()
             raise
         if self._failure is not None:
             raise self._failure
@@ -97,22 +105,23 @@ class _Line:
         try:
             source = iter(blocks) if position == 0 else iter(lambda: self._get(self._queues[position - 1]), None)
             for block in source:
-                if self._stop.is_set():
-                    return
-                self._runners[position].run(block)
+                for runner in self._groups[position]:
+                    if self._stop.is_set():
+                        return
+                    runner.run(block)
                 if position < len(self._queues):
                     self._put(self._queues[position], block)
             if position < len(self._queues):
                 self._put(self._queues[position], None)
         except _StoppedError:
             pass
-        except BaseException as failure:  # whatever it is, it must reach the caller and stop the other stages
+        except BaseException as failure:  # whatever it is, it must reach the caller and stop the other threads
             with self._lock:
                 if self._failure is None:
                     self._failure = failure
             self._stop.set()
 
-    # Queues are polled so that a stage never sleeps on a neighbour that has failed.
+    # Queues are polled so that a thread never sleeps on a neighbour that has failed.
     def _get(self, source: queue.Queue[BlockInFlight | None]) -> BlockInFlight | None:
         while not self._stop.is_set():
             try:
@@ -130,12 +139,13 @@ class _Line:
         raise _StoppedError
 
 
-def run_pipelined(runners: Sequence[StageRunner], blocks: Sequence[BlockInFlight]) -> None:
-    """Every stage in its own thread, different blocks in different stages at once, bounded queues between them."""
+def run_pipelined(
+    runners: Sequence[StageRunner], blocks: Sequence[BlockInFlight], stop: threading.Event | None = None
+) -> None:
+    """The stages in the threads of ``THREADS``: different blocks in different stages at once, bounded queues between.
+
+    ``stop`` is set when a stage fails or the caller is interrupted; a stage that waits for something may wait on it.
+    """
+    groups = [[runner for runner in runners if runner.stage in stages] for stages in THREADS]
     with _switch_interval(SWITCH_INTERVAL_S):
-        _Line(runners).run(blocks)
-
-
-def stage_durations(blocks: Sequence[BlockInFlight], stages: Sequence[Stage]) -> Mapping[Stage, list[int]]:
-    """Busy nanoseconds of every block in every stage."""
-    return {stage: [block.spans[stage].busy_ns for block in blocks] for stage in stages}
+        _Line([group for group in groups if group], stop or threading.Event()).run(blocks)

@@ -14,6 +14,7 @@ from chaindp.chain.consensus import OrderedBlocks
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.state import State
 from chaindp.chain.store import Store
+from chaindp.errors import CheckFailed
 from chaindp.kernels.kernelset import KernelCall
 from chaindp.pipeline.backends import BackendPool
 from chaindp.pipeline.block import BlockInFlight, Stage
@@ -36,29 +37,38 @@ class GenesisStore:
 
 @dataclass(slots=True)
 class PassResult:
-    """The blocks with everything the stages left, and the instants (ns) between which the pass took place.
+    """The blocks with everything the stages left, and when the stages worked on them.
 
-    ``spans_start``/``spans_end`` int64[blocks, stages] are the instants that count: the clock's in live mode, the
-    schedule's in model mode, both relative to the start.
+    start, end:    int64[blocks, stages] in ns from the start of the pass: the clock's in live mode, else the schedule's
+    ordered:       int64[blocks], when each block was ordered, on the same scale
+    overhead_ns:   time of the pass that was in no stage; None where several threads make that meaningless
+    calls:         every kernel call, by stage
+    labels:        the backend that each stage's kernels ran on
     """
 
     blocks: list[BlockInFlight]
     stages: list[Stage]
-    spans_start: np.ndarray
-    spans_end: np.ndarray
-    overhead_ns: int
+    start: np.ndarray
+    end: np.ndarray
+    ordered: np.ndarray
+    overhead_ns: int | None
     calls: dict[Stage, list[KernelCall]]
     labels: dict[Stage, str]
 
     @property
     def duration_ns(self) -> int:
-        """From the first block's start to the last stage's end."""
-        return int(self.spans_end.max() - self.spans_start.min()) if len(self.blocks) else 0
+        """From the first stage's start to the last one's end."""
+        return int(self.end.max() - self.start.min())
 
     @property
     def transactions(self) -> int:
         """Transactions that were ordered and carried through."""
         return sum(block.transactions for block in self.blocks)
+
+    @property
+    def tps(self) -> float:
+        """Transactions a second."""
+        return self.transactions / (self.duration_ns / 1e9)
 
 
 def run_pass(
@@ -73,70 +83,74 @@ def run_pass(
     backends: Mapping[Stage, str],
     scratch: Path,
     admit_first: bool,
-    model_cores: int | None,
-    keep: bool,
+    model_cores: int | None = None,
+    keep: int = 0,
 ) -> PassResult:
-    """Run every block through the stages of ``plan``.
+    """Run every block through the stages of ``plan``, on a copy of the genesis store that is removed with ``scratch``.
 
     admit_first: admit all blocks before the clock starts, so that throughput without ``admit`` is a measurement
     model_cores: None for a live pass; else stages run one after another and are scheduled on that many cores
-    keep:        keep arguments and results of every kernel call for the audit
+    keep:        bytes of arguments and results to keep for the audit, for each stage
     """
     kernels = {stage: pool.kernels(selector, keep=keep) for stage, selector in backends.items()}
     store = state = executor = None
     if genesis.path is not None:
-        with Store.open(genesis.path) as origin_store:
-            origin_store.snapshot(scratch / "store")
+        with Store.open(genesis.path) as committed:
+            committed.snapshot(scratch / "store")
         store = Store.open(scratch / "store")
         state = State.open(store, genesis.root)
         executor = RevmExecutor(params.chain_id)
-    chain = Chain(
-        params=params,
-        workload=workload,
-        kernels=kernels,
-        store=store,
-        state=state,
-        root=genesis.root,
-        executor=executor,
-    )
-    works = dict(chain.stages())
-    blocks = [BlockInFlight(index, block_input) for index, block_input in enumerate(inputs)]
-    runners = [StageRunner(stage, work, kernels.get(stage)) for stage, work in works.items()]
-    calls: dict[Stage, list[KernelCall]] = {}
     try:
-        if admit_first:
-            run_sequential(runners[:1], blocks)
-            for block in blocks:
-                del block.spans[Stage.ADMIT]
-            del runners[0], works[Stage.ADMIT]
-        gc.collect()
-        pipelined = plan.has("pipelining")
-        release = (
-            ((ordered.ordered - ordered.ordered[0]) * 1e9).astype(np.int64) if len(blocks) else np.zeros(0, np.int64)
+        chain = Chain(
+            params=params,
+            workload=workload,
+            kernels=kernels,
+            store=store,
+            state=state,
+            root=genesis.root,
+            executor=executor,
         )
+        blocks = [BlockInFlight(index, block_input) for index, block_input in enumerate(inputs)]
+        runners = [StageRunner(stage, work, kernels.get(stage)) for stage, work in chain.stages().items()]
+        calls: dict[Stage, list[KernelCall]] = {}
+        if admit_first:
+            admitting = runners.pop(0)
+            run_sequential([admitting], blocks)
+            for block in blocks:
+                calls.setdefault(admitting.stage, []).extend(block.spans.pop(admitting.stage).calls)
+                # What admit read of the state is not carried over the start of the clock: preload reads it again.
+                block.sender_accounts = None
+        pipelined = plan.has("pipelining")
+        release = ((ordered.ordered - ordered.ordered[0]) * 1e9).astype(np.int64)
+        gc.collect()
         origin = time.perf_counter_ns()
         for block, offset in zip(blocks, release.tolist(), strict=True):
             block.ordered_ns = origin + offset if model_cores is None else 0
         if pipelined and model_cores is None:
-            run_pipelined(runners, blocks)
+            run_pipelined(runners, blocks, chain.stop)
         else:
             run_sequential(runners, blocks)
         wall_ns = time.perf_counter_ns() - origin
     finally:
         if store is not None:
             store.close()
-    stages = list(works)
+    stages = [runner.stage for runner in runners]
     start, end = _instants(blocks, stages, origin)
-    # Only where one thread does everything is all that is not a stage's the harness's.
-    overhead = -1 if pipelined and model_cores is None else wall_ns - int((end - start).sum())
+    overhead = None if pipelined and model_cores is None else wall_ns - int((end - start).sum())
+    labels = {stage: kernels[stage].backend.label for stage in kernels}
     if model_cores is not None:
-        start, end = schedule(end - start, release.tolist(), model_cores, pipelined)
+        demand = [kernels[stage].backend.threads if stage in kernels else 1 for stage in stages]
+        start, end = schedule(
+            end - start, release.tolist(), model_cores, pipelined, gate=stages.index(Stage.ORDER), demand=demand
+        )
     for block in blocks:
         for stage, span in block.spans.items():
-            calls.setdefault(stage, []).extend(span.calls)
-    return PassResult(
-        blocks, stages, start, end, overhead, calls, {stage: kernels[stage].backend.label for stage in kernels}
-    )
+            if stage in kernels:
+                calls.setdefault(stage, []).extend(span.calls)
+    stray = [f"{stage} ({len(left)} kernel calls)" for stage in kernels if (left := kernels[stage].take_calls())]
+    if stray:
+        raise CheckFailed(f"calls that no stage has accounted for: {', '.join(stray)}")
+    return PassResult(blocks, stages, start, end, release, overhead, calls, labels)
 
 
 def _instants(blocks: Sequence[BlockInFlight], stages: Sequence[Stage], origin: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +19,34 @@ from chaindp.chain.state import State
 from chaindp.chain.store import Store
 from chaindp.chain.trie import ordered_root
 from chaindp.chain.types import Ragged, Receipts
-from chaindp.chain.workload_digest import workload_digest
-from chaindp.errors import ChaindpError, CheckFailed, UsageError
+from chaindp.errors import ChaindpError, UsageError
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.audit import audit_calls, audit_proofs, auditor_for
 from chaindp.pipeline.backends import DEFAULT, BackendPool, parse_backends, stage_backends
 from chaindp.pipeline.block import Stage
-from chaindp.pipeline.levels import MECHANISMS, LevelPlan, plan_level
+from chaindp.pipeline.levels import HETEROGENEOUS, MECHANISMS, LevelPlan, plan_level
 from chaindp.pipeline.passes import GenesisStore, PassResult, run_pass
+from chaindp.pipeline.record import Recorder
 from chaindp.pipeline.stages import ChainParams
+from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.plugins import Registry, select
 from chaindp.results.table import SampleTable
 from chaindp.workload import CHAIN_ID, BlockInput, Workload, WorkloadParams, WorkloadSpec
 
-__all__ = ["LevelOutcome", "RunConfig", "RunOutcome", "measure_run"]
+__all__ = ["LevelOutcome", "Roots", "RunConfig", "RunOutcome", "measure_run"]
+
+
+LIMITS = {
+    "txs": 10_000_000,
+    "block_txs": 10_000_000,
+    "accounts": 10_000_000,
+    "repeat": 10_000,
+    "threads": 4_096,
+}
+"""The most that each option may ask for: memory holds no more, and nothing that this tool is for needs it."""
+
+KEEP_BYTES = 1 << 30
+"""Arguments and results kept for the audit of a stage's pass; calls beyond are not audited, and the table says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,32 +70,42 @@ class RunConfig:
     network: NetworkParams = field(default_factory=NetworkParams)
 
     def __post_init__(self) -> None:
-        for name in ("txs", "block_txs", "accounts", "repeat", "threads"):
+        for name, most in LIMITS.items():
             value = getattr(self, name)
-            if value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
-        if self.seed < 0:
-            raise UsageError(f"--seed is {self.seed}; it must be 0 or more")
+            if not 1 <= value <= most:
+                raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be within 1 and {most:,}")
+        if not 0 <= self.seed < 1 << 64:
+            raise UsageError(f"--seed is {self.seed}; it must be 0 or more, and below 2^64")
         if not 0 <= self.conflict <= 1:
             raise UsageError(f"--conflict is {self.conflict}; it must be within 0 and 1")
         if not 0 <= self.zipf <= 10:
             raise UsageError(f"--zipf is {self.zipf}; it must be within 0 and 10")
         if self.mode not in ("live", "model"):
             raise UsageError(f"--mode is {self.mode!r}; it is live or model")
+        FixedSlotParams(slot_s=self.slot_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """What a pass led to. Every level must lead to the same."""
+
+    state_root: bytes
+    block_hashes: tuple[bytes, ...]
+    proof_roots: tuple[bytes, ...]
+    gas_used: int
+    transactions: int
+    refused: int
 
 
 @dataclass(slots=True)
 class LevelOutcome:
-    """What a level led to, repetition by repetition; all levels must agree."""
+    """What a level led to: by repetition, of the pass with ``admit`` in it. ``failures`` says what does not hold."""
 
     plan: LevelPlan
-    state_roots: list[bytes] = field(default_factory=list)
-    receipts_roots: list[bytes] = field(default_factory=list)
-    block_hashes: list[bytes] = field(default_factory=list)
-    gas_used: list[int] = field(default_factory=list)
-    transactions: list[int] = field(default_factory=list)
-    refused: list[int] = field(default_factory=list)
+    roots: dict[int, Roots] = field(default_factory=dict)
+    receipts_roots: dict[int, bytes] = field(default_factory=dict)
     backends: dict[Stage, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,7 +117,26 @@ class RunOutcome:
     failures: list[str]
     consensus: dict[str, object]
     workload_digest: str
-    executed: bool
+
+
+@dataclass(slots=True)
+class _Samples:
+    """Both passes of one level and repetition, and what the audits found. ``live``, in model mode, checks the model."""
+
+    whole: PassResult
+    after: PassResult
+    live: PassResult | None
+    matched: dict[str, dict[Stage, bool]]
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One stream of blocks and when each of them is ordered."""
+
+    workload: Workload
+    inputs: list[BlockInput]
+    ordered: OrderedBlocks
 
 
 class _Run:
@@ -107,7 +152,8 @@ class _Run:
         self.scratch = scratch
         self.spec: WorkloadSpec = select(registry.workloads, config.workload, "workload", registry.broken)
         self.asked_for = parse_backends(config.backends, registry)
-        plans = [plan_level(number, config.ablate, self.asked_for.values()) for number in config.levels]
+        top = max(config.levels)
+        plans = [plan_level(number, config.ablate, self.asked_for.values(), top) for number in config.levels]
         self.outcomes = {plan.level.number: LevelOutcome(plan) for plan in plans}
         self.pool = BackendPool(registry, config.threads)
         self.params = ChainParams(chain_id=CHAIN_ID)
@@ -117,33 +163,35 @@ class _Run:
         """Everything from the genesis to the last audit."""
         try:
             kernels = self.pool.kernels(DEFAULT)
+            for selector in set(self.asked_for.values()):
+                self.pool.backend(selector)
             self.progress("building the genesis")
             first = self.workload(0, kernels)
             genesis = self.build_genesis(first, kernels)
             digest = workload_digest(first)
-            self.warm_up(first, genesis)
-            ordered = None
+            self.warm_up(kernels, genesis)
+            rng = np.random.Generator(np.random.PCG64([self.config.seed, 0x6F72646572]))
             for repetition in range(self.config.repeat):
-                workload = first if repetition == 0 else self.workload(repetition, kernels)
-                inputs = list(workload.blocks())
-                if not inputs:
-                    raise UsageError(f"workload {self.spec.name} has no blocks for these parameters")
-                ordered = self.order(inputs)
-                # Levels alternate within a repetition, so that a slow spell of the machine falls on all of them.
-                for number in self.outcomes:
-                    self.progress(f"repetition {repetition + 1} of {self.config.repeat}, DP{number}")
-                    self.measure(number, repetition, workload, inputs, ordered, genesis)
-            self.compare_levels()
+                # Each pass has transactions that no backend has seen before.
+                streams = (self.stream(2 * repetition, kernels), self.stream(2 * repetition + 1, kernels))
+                samples: dict[int, _Samples] = {}
+                # In a new order each time, so that a slow spell of the machine does not always fall on the same level.
+                for number in rng.permutation(sorted(self.outcomes)).tolist():
+                    if not self.outcomes[number].failures:
+                        self.progress(f"repetition {repetition + 1} of {self.config.repeat}, DP{number}")
+                        self.measure(number, repetition, streams, genesis, bool(rng.integers(2)), samples)
+                self.compare(repetition, streams, genesis, samples)
+                for number, sample in sorted(samples.items()):
+                    self.record(number, repetition, sample, streams[0].ordered)
             self.record_mechanisms()
-            assert ordered is not None
             consensus: dict[str, object] = {
                 "protocol": "fixed slots, one proposer, two vote rounds",
                 "slot_s": self.config.slot_s,
                 "network": asdict(self.config.network),
-                "messages": ordered.messages,
-                "bytes_sent": ordered.bytes_sent,
+                "messages": streams[0].ordered.messages,
+                "bytes_sent": streams[0].ordered.bytes_sent,
             }
-            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest, genesis.path is not None)
+            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest)
         finally:
             self.pool.close()
 
@@ -160,6 +208,15 @@ class _Run:
         )
         return self.spec.factory(params, kernels)
 
+    def stream(self, repetition: int, kernels: KernelSet, blocks: int | None = None) -> _Stream:
+        workload = self.workload(repetition, kernels)
+        inputs = list(islice(workload.blocks(), blocks))
+        if not inputs:
+            raise UsageError(f"workload {self.spec.name} has no blocks for these parameters")
+        sizes = [len(block.transactions.data) for block in inputs]
+        params = FixedSlotParams(slot_s=self.config.slot_s)
+        return _Stream(workload, inputs, order_in_fixed_slots(sizes, self.config.network, params, self.config.seed))
+
     def build_genesis(self, workload: Workload, kernels: KernelSet) -> GenesisStore:
         genesis = workload.genesis()
         if genesis is None:
@@ -167,59 +224,68 @@ class _Run:
         state = State.genesis(genesis, kernels)
         root, nodes = state.commit_root(kernels)
         path = self.scratch / "genesis"
-        store = Store.create(path)
-        try:
+        with Store.create(path) as store:
             store.commit(0, root, nodes.digests, nodes.encodings, nodes.codes)
-        finally:
-            store.close()
         return GenesisStore(path, root)
 
-    def order(self, inputs: Sequence[BlockInput]) -> OrderedBlocks:
-        sizes = [len(block.transactions.data) for block in inputs]
-        return order_in_fixed_slots(
-            sizes, self.config.network, FixedSlotParams(slot_s=self.config.slot_s), self.config.seed
-        )
-
-    def backends_of(self, plan: LevelPlan) -> dict[Stage, str]:
-        highest = max(self.outcomes)
-        return stage_backends(plan, self.asked_for, take_over=plan.level.number == highest)
-
-    def warm_up(self, workload: Workload, genesis: GenesisStore) -> None:
-        """One unmeasured pass a level over the first block compiles every kernel for the types it will meet."""
-        inputs = list(workload.blocks())[:1]
-        if not inputs:
-            return
+    def warm_up(self, kernels: KernelSet, genesis: GenesisStore) -> None:
+        """One unmeasured pass a level, over a block that no measured pass has, compiles every kernel."""
+        stream = self.stream(2 * self.config.repeat, kernels, blocks=1)
         for number, outcome in self.outcomes.items():
             self.progress(f"warming up DP{number}")
-            for selector in set(self.backends_of(outcome.plan).values()):
-                backend = self.pool.backend(selector)
-                backend.warm_up(sorted(self.pool.kernels(selector).supported))
-            self.one_pass(outcome.plan, workload, inputs, self.order(inputs), genesis, admit_first=False, keep=False)
+            with self.blame(number, "warm-up"):
+                for selector in set(stage_backends(outcome.plan, self.asked_for).values()):
+                    self.pool.backend(selector).warm_up(sorted(self.pool.kernels(selector).supported))
+                self.one_pass(outcome.plan, stream, genesis, admit_first=False)
+
+    @contextmanager
+    def blame(self, number: int, when: str) -> Iterator[None]:
+        """What goes wrong within is a failed row of that level, and the run goes on with the other levels.
+
+        A wrong result of a backend that was asked for can lead the chain anywhere, so there every exception is taken to
+        be that; without one, only errors that chaindp raises on purpose are, and others are defects that must show.
+        """
+        try:
+            yield
+        except ChaindpError as error:
+            self.fail(number, f"{when}: {error}")
+        except Exception as error:
+            if not self.outcomes[number].plan.has(HETEROGENEOUS):
+                raise
+            names = ", ".join(sorted(set(self.asked_for.values())))
+            self.fail(number, f"{when}, with {names}: {type(error).__name__}: {error}")
+
+    def fail(self, number: int, reason: str, **fields: Any) -> None:
+        reason = f"DP{number}, {' '.join(reason.split())}"
+        if reason not in self.failures:
+            self.failures.append(reason)
+            self.outcomes[number].failures.append(reason)
+        common = {"workload": self.spec.name, "level": number}
+        self.table.append(**common, **fields, metric="check", status="failed", reason=reason)
 
     def one_pass(
         self,
         plan: LevelPlan,
-        workload: Workload,
-        inputs: Sequence[BlockInput],
-        ordered: OrderedBlocks,
+        stream: _Stream,
         genesis: GenesisStore,
         *,
         admit_first: bool,
-        keep: bool,
+        keep: int = 0,
+        live: bool = False,
     ) -> PassResult:
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             return run_pass(
                 plan=plan,
-                workload=workload,
-                inputs=inputs,
-                ordered=ordered,
+                workload=stream.workload,
+                inputs=stream.inputs,
+                ordered=stream.ordered,
                 genesis=genesis,
                 params=self.params,
                 pool=self.pool,
-                backends=self.backends_of(plan),
+                backends=stage_backends(plan, self.asked_for),
                 scratch=Path(scratch),
                 admit_first=admit_first,
-                model_cores=self.config.threads if self.config.mode == "model" else None,
+                model_cores=self.config.threads if self.config.mode == "model" and not live else None,
                 keep=keep,
             )
 
@@ -227,192 +293,127 @@ class _Run:
         self,
         number: int,
         repetition: int,
-        workload: Workload,
-        inputs: Sequence[BlockInput],
-        ordered: OrderedBlocks,
+        streams: tuple[_Stream, _Stream],
         genesis: GenesisStore,
+        admitted_first: bool,
+        samples: dict[int, _Samples],
     ) -> None:
         """The two passes of a level and repetition: with ``admit`` in the pipeline, and with it done beforehand."""
-        outcome = self.outcomes[number]
-        common = {"workload": self.spec.name, "level": number, "repetition": repetition}
-        try:
-            whole = self.one_pass(outcome.plan, workload, inputs, ordered, genesis, admit_first=False, keep=True)
-            matched = self.audit(whole, common)
-            after = self.one_pass(outcome.plan, workload, inputs, ordered, genesis, admit_first=True, keep=False)
-            if [block.block_hash for block in after.blocks] != [block.block_hash for block in whole.blocks]:
-                raise CheckFailed(f"DP{number}: two passes over the same blocks lead to different block hashes")
-        except (ChaindpError, AssertionError, IndexError, KeyError, ValueError, OverflowError) as error:
-            # A lying backend can lead the chain anywhere; the run says what happened and goes on with the other levels.
-            if not isinstance(error, ChaindpError) and not self.asked_for:
-                raise
-            reason = str(error) if isinstance(error, ChaindpError) else f"{type(error).__name__}: {error}"
-            self.fail(f"DP{number}, repetition {repetition}: {reason}", common)
-            return
-        self.record_throughput(common, whole, after, matched)
-        self.record_blocks(common, outcome.plan, whole, ordered, matched)
-        outcome.backends = {Stage(stage): label for stage, label in whole.labels.items()}
-        outcome.block_hashes.append(whole.blocks[-1].block_hash)
-        outcome.gas_used.append(sum(block.gas_used for block in whole.blocks))
-        outcome.transactions.append(whole.transactions)
-        outcome.refused.append(sum(block.refused for block in whole.blocks))
-        if genesis.path is not None:
-            outcome.state_roots.append(whole.blocks[-1].state_root)
-            receipts = [block.receipts for block in whole.blocks if block.receipts is not None]
-            outcome.receipts_roots.append(run_receipts_root(receipts, self.pool.kernels(DEFAULT)))
+        plan = self.outcomes[number].plan
+        results: dict[bool, PassResult] = {}
+        matched: dict[str, dict[Stage, bool]] = {}
+        problems: list[str] = []
+        live = None
+        with self.blame(number, f"repetition {repetition}"):
+            for admit_first in (True, False) if admitted_first else (False, True):
+                name = "after admit" if admit_first else "with admit"
+                result = self.one_pass(plan, streams[admit_first], genesis, admit_first=admit_first, keep=KEEP_BYTES)
+                results[admit_first] = result
+                matched[name], wrong = self.audit(result)
+                problems += [f"repetition {repetition}, {name}: {problem}" for problem in wrong]
+                if not wrong:
+                    audit_proofs(result.blocks)
+            if self.config.mode == "model":
+                live = self.one_pass(plan, streams[1], genesis, admit_first=True, live=True)
+        if len(results) == 2:
+            samples[number] = _Samples(results[False], results[True], live, matched, problems)
 
-    def fail(self, reason: str, common: dict[str, Any], **more: Any) -> None:
-        self.failures.append(reason)
-        self.table.append(**common, **more, metric="check", status="failed", reason=reason)
-
-    def audit(self, result: PassResult, common: dict[str, Any]) -> dict[Stage, bool]:
-        """Compare what every kernel call returned with another implementation; whether each stage's results hold."""
+    def audit(self, result: PassResult) -> tuple[dict[Stage, bool], list[str]]:
+        """Compare what every kernel call returned with another implementation: which stages hold, and what is wrong."""
         matched: dict[Stage, bool] = {}
+        problems: list[str] = []
         for stage, calls in result.calls.items():
-            if stage not in result.labels:
-                continue
             label = result.labels[stage]
             auditor = self.pool.kernels(auditor_for(label))
             mismatches = audit_calls(calls, label, auditor, self.registry.kernels)
             matched[stage] = not mismatches
-            for mismatch in mismatches:
-                reason = f"DP{common['level']}, stage {stage}: {mismatch.reason}"
-                self.fail(
-                    reason, common, stage=str(stage), kernel=mismatch.kernel, backend_ran=label, output_matched=False
-                )
-        if all(matched.values()):
-            audit_proofs(result.blocks)
-        return matched
+            problems += [f"stage {stage}: {mismatch.reason}" for mismatch in mismatches]
+            strangers = {call.backend for call in calls} - {label}
+            if strangers:
+                matched[stage] = False
+                problems.append(f"stage {stage}: {label} was asked for, {', '.join(strangers)} ran")
+        return matched, problems
 
-    def record_throughput(
-        self, common: dict[str, Any], whole: PassResult, after: PassResult, matched: dict[Stage, bool]
-    ) -> None:
-        domain = "wall" if self.config.mode == "live" else "modelled"
-        holds = all(matched.values())
-        for metric, result in (("tps_with_admit", whole), ("tps", after)):
-            self.table.append(
-                **common,
-                metric=metric,
-                value=result.transactions / (result.duration_ns / 1e9),
-                unit="tx/s",
-                time_domain=domain,
-                output_matched=holds,
-            )
-            self.table.append(
-                **common, metric=f"{metric}_duration", value=result.duration_ns, unit="ns", time_domain=domain
-            )
-        if whole.overhead_ns >= 0:
-            busy = int((whole.spans_end - whole.spans_start).sum())
-            share = whole.overhead_ns / (busy + whole.overhead_ns)
-            self.table.append(**common, metric="harness_overhead", value=share, unit="1", time_domain="wall")
-
-    def record_blocks(
+    def compare(
         self,
-        common: dict[str, Any],
-        plan: LevelPlan,
-        result: PassResult,
-        ordered: OrderedBlocks,
-        matched: dict[Stage, bool],
+        repetition: int,
+        streams: tuple[_Stream, _Stream],
+        genesis: GenesisStore,
+        samples: dict[int, _Samples],
     ) -> None:
-        """Per block: when each stage worked on it, where the kernels spent their time, and its two latencies."""
-        domain = "wall" if self.config.mode == "live" else "modelled"
-        count = len(result.blocks)
-        blocks = np.arange(count)
-        requested = self.backends_of(plan)
-        for column, stage in enumerate(result.stages):
-            label = result.labels.get(stage)
-            busy = [block.spans[stage].busy_ns for block in result.blocks]
-            where = {
-                **common,
-                "stage": str(stage),
-                "backend_requested": requested.get(stage) if label else None,
-                "backend_ran": label,
-                "device": label.partition(":")[2] if label else None,
-                "unit": "ns",
-            }
-            matching = {"output_matched": matched.get(stage)} if label else {}
-            self.table.extend(count, **where, **matching, block=blocks, metric="busy", value=busy, time_domain="wall")
-            start = result.spans_start[:, column] - result.spans_start.min()
-            self.table.extend(count, **where, block=blocks, metric="start", value=start, time_domain=domain)
-            self.table.extend(
-                count,
-                **where,
-                block=blocks,
-                metric="end",
-                value=result.spans_end[:, column] - result.spans_start.min(),
-                time_domain=domain,
-            )
-            waits = [block.spans[stage].wait_ns for block in result.blocks]
-            if any(waits):
-                self.table.extend(count, **where, block=blocks, metric="wait", value=waits, time_domain="wall")
-            for index, block in enumerate(result.blocks):
-                self.record_calls(where, index, block.spans[stage].calls)
-        self.record_latencies(common, plan, result, ordered, domain)
-        for metric, values in (
-            ("transactions", [block.transactions for block in result.blocks]),
-            ("gas_used", [block.gas_used for block in result.blocks]),
-            ("refused", [block.refused for block in result.blocks]),
-        ):
-            self.table.extend(count, **common, block=blocks, metric=metric, value=values, unit="1")
-
-    def record_calls(self, where: dict[str, Any], block: int, calls: Sequence[Any]) -> None:
-        kernels = sorted({call.kernel for call in calls})
-        for kernel in kernels:
-            mine = [call for call in calls if call.kernel == kernel]
-            row = {**where, "kernel": kernel, "block": block, "time_domain": "wall"}
-            self.table.append(**row, metric="kernel_compute", value=sum(call.compute_ns for call in mine))
-            self.table.append(**row, metric="kernel_transfer", value=sum(call.transfer_ns for call in mine))
-
-    def record_latencies(
-        self, common: dict[str, Any], plan: LevelPlan, result: PassResult, ordered: OrderedBlocks, domain: str
-    ) -> None:
-        """From a block's entry into the pipeline to its results being visible, and to the block being final."""
-        count = len(result.blocks)
-        blocks = np.arange(count)
-        consensus = (ordered.ordered - ordered.proposed)[:count] * 1e9
-        self.table.extend(
-            count, **common, block=blocks, metric="latency_order", value=consensus, unit="ns", time_domain="modelled"
-        )
-        if Stage.FLUSH not in result.stages:
+        """Hold every level's roots against the baseline's: DP0's own, or those of a pass of it that is not measured."""
+        if not samples:
             return
-        entered = result.spans_start[:, 0]
-        final = result.spans_end[:, result.stages.index(Stage.FLUSH)] - entered
-        executed = result.spans_end[:, result.stages.index(Stage.EXECUTE)] - entered
-        # Without pipelining nobody is shown a result before the block that it is in is final.
-        visible = executed if plan.has("pipelining") else final
-        for metric, values in (("latency_visible", visible), ("latency_final", final)):
-            self.table.extend(count, **common, block=blocks, metric=metric, value=values, unit="ns", time_domain=domain)
-
-    def compare_levels(self) -> None:
-        """Every level must have led to the same roots, gas and block hashes, repetition by repetition."""
-        outcomes = [outcome for outcome in self.outcomes.values() if outcome.block_hashes]
-        if not outcomes:
+        if 0 in self.outcomes and 0 not in samples:
+            for sample in samples.values():
+                sample.problems.append(f"repetition {repetition}: DP0 failed, so there is nothing to compare with")
             return
-        reference = outcomes[0]
-        for outcome in outcomes[1:]:
-            for what in ("state_roots", "receipts_roots", "gas_used", "block_hashes", "transactions"):
-                if getattr(outcome, what) != getattr(reference, what):
-                    number, first = outcome.plan.level.number, reference.plan.level.number
-                    self.fail(
-                        f"DP{number} and DP{first} lead to different {what.replace('_', ' ')}",
-                        {"workload": self.spec.name, "level": number},
-                    )
+        if 0 in samples:
+            reference = (roots_of(samples[0].whole), roots_of(samples[0].after))
+        else:
+            self.progress(f"repetition {repetition + 1} of {self.config.repeat}, roots of DP0 to compare with")
+            baseline = plan_level(0, ())
+            passes = (self.one_pass(baseline, stream, genesis, admit_first=False) for stream in streams)
+            first, second = (roots_of(result) for result in passes)
+            reference = (first, second)
+        for sample in samples.values():
+            for result, expected in ((sample.whole, reference[0]), (sample.after, reference[1])):
+                roots = roots_of(result)
+                differing = [name for name in Roots.__slots__ if getattr(roots, name) != getattr(expected, name)]
+                if differing:
+                    what = ", ".join(name.replace("_", " ") for name in differing)
+                    sample.problems.append(f"repetition {repetition}: other {what} than DP0")
+
+    def record(self, number: int, repetition: int, sample: _Samples, ordered: OrderedBlocks) -> None:
+        """Append the samples of a level and repetition; where anything is wrong with it, as failed rows."""
+        outcome = self.outcomes[number]
+        common = {"workload": self.spec.name, "level": number, "repetition": repetition}
+        for problem in sample.problems:
+            self.fail(number, problem, repetition=repetition, output_matched=False)
+        holds = {} if not sample.problems else {"status": "failed", "reason": sample.problems[0]}
+        requested = stage_backends(outcome.plan, self.asked_for)
+        recorder = Recorder(self.table, common | holds, self.config.mode, outcome.plan.has("pipelining"), requested)
+        recorder.throughput("tps_with_admit", sample.whole, sample.matched["with admit"])
+        recorder.throughput("tps", sample.after, sample.matched["after admit"])
+        if sample.live is not None:
+            recorder.model_error(sample.after, sample.live)
+        recorder.blocks(sample.whole, sample.matched["with admit"])
+        recorder.stages_after_admit(sample.after, sample.matched["after admit"])
+        recorder.latencies(sample.whole, ordered)
+        outcome.backends = sample.whole.labels
+        outcome.roots[repetition] = roots_of(sample.whole)
+        receipts = [block.receipts for block in sample.whole.blocks if block.receipts is not None]
+        if receipts:
+            outcome.receipts_roots[repetition] = run_receipts_root(receipts, self.pool.kernels(DEFAULT))
 
     def record_mechanisms(self) -> None:
         """Which mechanisms were on at each level, and why the others were not; the same for stages that did not run."""
-        summaries = {mechanism.name: mechanism for mechanism in MECHANISMS}
         for number, outcome in self.outcomes.items():
             common = {"workload": self.spec.name, "level": number}
-            for name in summaries:
-                if name in outcome.plan.on:
-                    self.table.append(**common, metric=f"mechanism:{name}", value=1, unit="1")
-                elif name in outcome.plan.skipped:
-                    reason = outcome.plan.skipped[name]
-                    self.table.append(**common, metric=f"mechanism:{name}", status="skipped", reason=reason)
+            for mechanism in MECHANISMS:
+                metric = f"mechanism:{mechanism.name}"
+                if mechanism.name in outcome.plan.on:
+                    self.table.append(**common, metric=metric, value=1, unit="1")
+                elif mechanism.name in outcome.plan.skipped:
+                    reason = outcome.plan.skipped[mechanism.name]
+                    self.table.append(**common, metric=metric, status="skipped", reason=reason)
             if self.spec.not_executed:
                 for stage in (Stage.PRELOAD, Stage.EXECUTE, Stage.FLUSH, Stage.PROVE):
                     self.table.append(
                         **common, stage=str(stage), metric="busy", status="skipped", reason=self.spec.not_executed
                     )
+
+
+def roots_of(result: PassResult) -> Roots:
+    """What a pass led to."""
+    return Roots(
+        state_root=result.blocks[-1].state_root,
+        block_hashes=tuple(block.block_hash for block in result.blocks),
+        proof_roots=tuple(block.proof_root for block in result.blocks),
+        gas_used=sum(block.gas_used for block in result.blocks),
+        transactions=result.transactions,
+        refused=sum(block.refused for block in result.blocks),
+    )
 
 
 def run_receipts_root(receipts: Sequence[Receipts], kernels: KernelSet) -> bytes:

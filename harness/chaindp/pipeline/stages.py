@@ -8,6 +8,7 @@ because whatever has changed since is in the engine's cache already.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from chaindp.chain.state import EMPTY_CODE_HASH, State, StateReader
 from chaindp.chain.store import Store
 from chaindp.chain.trie import ordered_root
 from chaindp.chain.types import AccessHints, Accounts, BlockEnv, Ragged, StorageCells, TransactionBatch
-from chaindp.errors import CheckFailed
+from chaindp.errors import ChaindpError, CheckFailed
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.block import BlockInFlight, Stage
 from chaindp.workload import Workload
@@ -37,6 +38,7 @@ __all__ = ["KERNELS_NEEDED", "Chain", "ChainParams"]
 KERNELS_NEEDED: Mapping[Stage, tuple[str, ...]] = {
     Stage.ADMIT: ("keccak256", "ecrecover"),
     Stage.PRELOAD: ("keccak256",),
+    Stage.EXECUTE: ("keccak256",),  # the trie keys of what turned out missing
     Stage.MERKLEIZE: ("keccak256", "trie_hash"),
     Stage.PROVE: ("keccak256", "merkle_tree", "merkle_open"),
 }
@@ -80,12 +82,13 @@ class Chain:
             self._readers = {
                 Stage.ADMIT: StateReader(store, root, kernels[Stage.ADMIT]),
                 Stage.PRELOAD: StateReader(store, root, kernels[Stage.PRELOAD]),
-                Stage.EXECUTE: StateReader(store, root, kernels[Stage.PRELOAD]),
+                Stage.EXECUTE: StateReader(store, root, kernels[Stage.EXECUTE]),
             }
         self._admission = Admission(self._readers[Stage.ADMIT].accounts) if self._readers else None
         self._known_accounts = KeyTable(20)
         self._known_cells = KeyTable(52)
         self._parent_hash = bytes(32)
+        self.stop = threading.Event()  # set when the pass is to end before its time
 
     @property
     def executes(self) -> bool:
@@ -131,9 +134,11 @@ class Chain:
         """Wait until consensus has ordered the block, and leave out what was refused."""
         started = time.perf_counter_ns()
         remaining = block.ordered_ns - started
+        waited = 0
         if remaining > 0:
-            time.sleep(remaining / 1e9)
-        waited = max(0, time.perf_counter_ns() - started) if remaining > 0 else 0
+            if self.stop.wait(remaining / 1e9):
+                raise ChaindpError("stopped while waiting for a block to be ordered")
+            waited = time.perf_counter_ns() - started
         if block.admitted is not None and not block.admitted.all():
             assert block.batch is not None
             block.refused = int((~block.admitted).sum())
@@ -209,6 +214,7 @@ class Chain:
             self._executor.load_storage(block.storage)
         result = self._executor.execute(self.block_env(block.index), block.batch, self._load)
         block.receipts, block.diff, block.gas_used = result.receipts, result.diff, result.gas_used
+        block.late_loads, block.reruns = result.late_loads, result.reruns
         return 0
 
     # merkleize --------------------------------------------------------------------------------------------------------

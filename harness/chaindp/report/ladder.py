@@ -38,10 +38,9 @@ def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
             ["without admit (line: slowest to fastest repetition)", "with admit"], loc="upper left", frameon=False
         )
         for bar, rung in zip(bars, rungs.itertuples(), strict=True):
-            claim = LEVELS[rung.level].claim
-            label = f"{rung.speedup:.2f}x\nclaim {claim}"
+            measured = "" if pd.isna(rung.speedup) else f"{rung.speedup:.2f}p\n"
             top.annotate(
-                label,
+                f"{measured}claim {LEVELS[rung.level].claim}",
                 (bar.get_x() + bar.get_width(), max(rung.tps_high, rung.tps_with_admit)),
                 xytext=(0, 4),
                 textcoords="offset points",
@@ -52,17 +51,30 @@ def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
         top.set_ylim(top=float(rungs["tps_high"].max()) * 1.45)
         top.set_ylabel("transactions a second")
         mode = rungs["mode"].iloc[0]
-        top.set_title(f"{workload}, {mode} mode: throughput and speed-up over DP{rungs['level'].iloc[0]}")
+        top.set_title(f"{workload}, {mode} mode: throughput, and against DP{rungs['speedup_over'].iloc[0]} = 1p")
 
         floor = pd.Series(0.0, index=rungs["level"])
         for stage in STAGES:
-            heights = times[times["stage"] == stage].set_index("level")["busy_ns_per_tx"].reindex(rungs["level"]) / 1e3
+            heights = times[times["stage"] == stage].set_index("level")["cpu_ns_per_tx"].reindex(rungs["level"]) / 1e3
             if heights.notna().any():
                 heights = heights.fillna(0.0)
                 bottom.bar(positions, heights, 0.6, bottom=floor.to_list(), color=COLOURS[stage], label=stage)
                 floor += heights
-        bottom.set_ylim(top=float(floor.max()) * 1.08)
-        bottom.set_ylabel("busy time of the stages, us a transaction")
+        busy = times.groupby("level")["busy_ns_per_tx"].sum().reindex(rungs["level"]) / 1e3
+        waiting = (busy - floor).clip(lower=0.0)
+        bottom.bar(
+            positions,
+            waiting,
+            0.6,
+            bottom=floor.to_list(),
+            fill=False,
+            edgecolor="#999999",
+            linewidth=0.8,
+            linestyle="--",
+            label="waiting for lock,\ncore or disk",
+        )
+        bottom.set_ylim(top=float((floor + waiting).max()) * 1.08)
+        bottom.set_ylabel("CPU time of the stages' threads, us a transaction")
         bottom.set_xticks(list(positions), names)
         handles, labels = bottom.get_legend_handles_labels()
         bottom.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

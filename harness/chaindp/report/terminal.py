@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from chaindp.pipeline.levels import LEVELS, LevelPlan
-from chaindp.results.summary import STAGES, explain, harness_overhead, ladder, latencies, stage_times
+from chaindp.pipeline.levels import LEVELS, MECHANISMS, LevelPlan
+from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
 __all__ = ["run_summary"]
 
@@ -19,11 +19,11 @@ WIDTH = 118
 
 
 def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Sequence[LevelPlan]) -> str:
-    """The summary of one run's table as plain text, ``WIDTH`` columns wide."""
+    """The summary of one run's table as plain text, at most ``WIDTH`` columns wide."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=WIDTH, highlight=False, markup=False)
     rungs = ladder(frame)
-    console.print(_ladder_table(rungs))
+    console.print(_ladder_table(rungs, plans))
     console.print(_stage_table(frame))
     waits = latencies(frame)
     if (waits["latency"] == "final").any():
@@ -31,90 +31,117 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     for line in explain(frame):
         console.print(line)
     console.print()
+    for reason in failures(frame)["reason"]:
+        console.print(f"FAILED: {reason}")
     skipped: dict[str, str] = {}
     for plan in plans:
         skipped.update(plan.skipped)
     if skipped:
         console.print("not measured: " + "; ".join(f"{name} ({reason})" for name, reason in skipped.items()))
-    for row in _skipped_stages(frame):
-        console.print(row)
+    for line in _skipped_stages(frame):
+        console.print(line)
     console.print(
         f"ordering: fixed slots of {slot_s * 1e3:g} ms on a simulated network, at most {block_txs / slot_s:,.0f} tx/s; "
-        "blocks enter the pipeline no earlier than they are ordered"
+        "no block leaves the stage order before it is ordered"
     )
     overhead = harness_overhead(frame)
     if overhead is not None:
         console.print(f"harness: {overhead:.2%} of a sequential pass is spent outside the stages")
     if (rungs["mode"] == "model").any():
-        console.print("model mode: stage times are measured, their overlap is scheduled, not run")
-    return buffer.getvalue().rstrip()
+        worst = rungs["model_error"].abs().max()
+        console.print(
+            "model mode: stage times are measured, their overlap is scheduled, not run; "
+            f"against live passes here the model is off by at most {worst:.0%}"
+        )
+    return "\n".join(line.rstrip() for line in buffer.getvalue().strip().splitlines())
 
 
-def _ladder_table(rungs: pd.DataFrame) -> Table:
-    base = rungs["level"].iloc[0]
-    table = Table(
-        title=f"{rungs['workload'].iloc[0]}: the ladder, {rungs['mode'].iloc[0]} mode",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
+    base = rungs["speedup_over"].iloc[0]
+    modelled = (rungs["mode"] == "model").any()
+    title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("level")
     table.add_column("claim", justify="right")
-    for name in (f"measured (DP{base} = 1)", "tx/s", "slowest", "fastest", "tx/s with admit", f"x DP{base}"):
+    table.add_column("measured", justify="right")
+    for name in ("tx/s", "slowest", "fastest", "with admit", f"x DP{base}"):
         table.add_column(name, justify="right")
+    if modelled:
+        table.add_column("model error", justify="right")
     table.add_column("adds")
-    for rung in rungs.itertuples():
-        level = LEVELS[rung.level]
+    measured = rungs.set_index("level")
+    for plan in plans:
+        level = plan.level
+        adds = _adds(plan)
+        if level.number not in measured.index:
+            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *([""] if modelled else []), adds)
+            continue
+        rung = measured.loc[level.number]
         table.add_row(
             level.name,
             level.claim,
-            f"{rung.speedup:.2f}x",
-            f"{rung.tps:,.0f}",
-            f"{rung.tps_low:,.0f}",
-            f"{rung.tps_high:,.0f}",
-            f"{rung.tps_with_admit:,.0f}",
-            f"{rung.speedup_with_admit:.2f}x",
-            level.title.partition(":")[0],
+            f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) else "",
+            f"{rung['tps']:,.0f}",
+            f"{rung['tps_low']:,.0f}",
+            f"{rung['tps_high']:,.0f}",
+            f"{rung['tps_with_admit']:,.0f}",
+            f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
+            *([f"{rung['model_error']:+.0%}"] if modelled else []),
+            adds,
         )
     return table
+
+
+def _adds(plan: LevelPlan) -> str:
+    """The level's own mechanisms, each with the reason where it is not on."""
+    parts = []
+    for mechanism in MECHANISMS:
+        if mechanism.level == plan.level.number:
+            reason = plan.skipped.get(mechanism.name)
+            parts.append(mechanism.name if reason is None else f"{mechanism.name}: {reason.partition(':')[0]}")
+        elif mechanism.level > plan.level.number and plan.has(mechanism.name):
+            parts.append(mechanism.name)
+    return "\n".join(parts) or LEVELS[plan.level.number].title.partition(":")[0]
 
 
 def _stage_table(frame: pd.DataFrame) -> Table:
     times = stage_times(frame)
-    table = Table(title="busy time of the stages, us a transaction", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("level")
-    present = [stage for stage in STAGES if (times["stage"] == stage).any()]
-    for stage in present:
-        table.add_column(stage, justify="right")
-    table.add_column("all", justify="right")
-    table.add_column("busiest stage")
-    for level, group in times.groupby("level"):
-        rows = group.set_index("stage")
-        busiest = rows["utilization"].idxmax()
-        table.add_row(
-            f"DP{level}",
-            *(f"{rows['busy_ns_per_tx'].get(stage, float('nan')) / 1e3:.2f}" for stage in present),
-            f"{rows['busy_ns_per_tx'].sum() / 1e3:.2f}",
-            f"{busiest}, {rows['utilization'][busiest]:.0%} of the time",
-        )
-    return table
-
-
-def _latency_table(waits: pd.DataFrame) -> Table:
     table = Table(
-        title="latency from entering the pipeline, ms (order: consensus on the simulated network)",
+        title="stages, us a transaction: time from start to end / CPU time of the stage's thread",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
     table.add_column("level")
-    for name in ("order p50", "order p99", "visible p50", "visible p99", "final p50", "final p99"):
-        table.add_column(name, justify="right")
+    present = [stage for stage in STAGES if (times["stage"] == stage).any() and stage != "order"]
+    for stage in present:
+        table.add_column(stage, justify="right")
+    table.add_column("all but admit", justify="right")
+    for level, group in times.groupby("level"):
+        rows = group.set_index("stage")
+        rest = rows.drop(index="admit", errors="ignore")
+        cells = [_pair(rows.loc[stage]) if stage in rows.index else "" for stage in present]
+        table.add_row(f"DP{level}", *cells, _pair(rest.sum(numeric_only=True)))
+    return table
+
+
+def _pair(row: pd.Series) -> str:
+    return f"{row['busy_ns_per_tx'] / 1e3:.1f} / {row['cpu_ns_per_tx'] / 1e3:.1f}"
+
+
+def _latency_table(waits: pd.DataFrame) -> Table:
+    table = Table(
+        title="latency, ms: of consensus on the simulated network; and of a block from its ordering on",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    kinds = (("order", "consensus"), ("queue", "queue"), ("visible", "visible"), ("final", "final"))
+    table.add_column("level")
+    for _, title in kinds:
+        for quantile in ("p50", "p99"):
+            table.add_column(f"{title} {quantile}", justify="right")
     for level, group in waits.groupby("level"):
         rows = group.set_index("latency")
-        cells = [
-            f"{rows[column][kind] / 1e6:,.1f}"
-            for kind in ("order", "visible", "final")
-            for column in ("p50_ns", "p99_ns")
-        ]
+        cells = [f"{rows[column][kind] / 1e6:,.0f}" for kind, _ in kinds for column in ("p50_ns", "p99_ns")]
         table.add_row(f"DP{level}", *cells)
     return table
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from chaindp.errors import InputError
 
-__all__ = ["STAGES", "explain", "harness_overhead", "ladder", "latencies", "mechanisms", "stage_times"]
+__all__ = ["STAGES", "explain", "failures", "harness_overhead", "ladder", "latencies", "mechanisms", "stage_times"]
 
 STAGES = ("admit", "order", "preload", "execute", "merkleize", "flush", "prove")
+LATENCIES = ("order", "queue", "visible", "final")
+
+_RUNG = ["workload", "level"]
+_PASS = [*_RUNG, "repetition"]
 
 
 def _metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -16,15 +22,21 @@ def _metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def ladder(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a workload and level: throughput without and with ``admit``, and the speed-up over the lowest level.
+    """One row a workload and level that holds: throughput without and with ``admit``, and the speed-up.
 
-    Columns: workload, level, mode, repetitions, tps, tps_low, tps_high, tps_with_admit, speedup, speedup_with_admit.
-    Medians over the repetitions; low and high are the slowest and the fastest. Throughput is in transactions a second.
+    Columns: workload, level, mode, repetitions, tps, tps_low, tps_high, tps_with_admit, speedup, speedup_with_admit,
+    speedup_over, model_error. Medians over the repetitions; low and high are the slowest and the fastest. Throughput
+    is in transactions a second. The speed-up is over the lowest level of the run, null where that one failed.
+    ``model_error`` is the share by which the model overrates a live pass, null in live mode.
     """
     rows = []
-    for (workload, level), group in _metric(frame, "tps").groupby(["workload", "level"], sort=True):
-        whole = _metric(frame, "tps_with_admit")
-        whole = whole[(whole["workload"] == workload) & (whole["level"] == level)]["value"]
+    lowest = frame.groupby("workload")["level"].min()
+    for (workload, level), group in _metric(frame, "tps").groupby(_RUNG, sort=True):
+
+        def of(metric: str, workload: str = workload, level: int = level) -> pd.Series:
+            rows = _metric(frame, metric)
+            return rows[(rows["workload"] == workload) & (rows["level"] == level)]["value"]
+
         rows.append(
             {
                 "workload": workload,
@@ -34,61 +46,79 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
                 "tps": group["value"].median(),
                 "tps_low": group["value"].min(),
                 "tps_high": group["value"].max(),
-                "tps_with_admit": whole.median(),
+                "tps_with_admit": of("tps_with_admit").median(),
+                "speedup_over": int(lowest[workload]),
+                "model_error": of("model_error").median(),
             }
         )
     if not rows:
         raise InputError("the table holds no throughput of a pipeline run")
     result = pd.DataFrame(rows)
     for column, speedup in (("tps", "speedup"), ("tps_with_admit", "speedup_with_admit")):
-        base = result.groupby("workload")[column].transform("first")
-        result[speedup] = result[column] / base
+        base = result[result["level"] == result["speedup_over"]].set_index("workload")[column]
+        result[speedup] = result[column] / result["workload"].map(base)
     return result
 
 
 def stage_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a workload, level and stage: busy time a transaction and where it ran.
+    """One row a workload, level and stage: the time it takes a transaction, and where it ran.
 
-    Columns: workload, level, stage, busy_ns_per_tx, share, utilization, backend. ``share`` is of the level's busy time
-    over all stages, ``utilization`` the part of the pass during which the stage was busy. Medians over the repetitions.
+    Columns: workload, level, stage, busy_ns_per_tx, cpu_ns_per_tx, wait_ns_per_tx, share, utilization, backend.
+    ``busy`` is from start to end of the stage on every block: work, and waiting for the interpreter's lock, a core or
+    the disk. ``cpu`` is what the stage's thread ran (the threads of a backend are not in it). ``wait`` is for the
+    simulated network alone. ``utilization`` is the share of the pass during which the stage was busy, ``share`` its
+    part of all stages' cpu. ``admit`` is of the pass that has it in the pipeline, the other stages of the pass that
+    ``tps`` is of. Medians over the repetitions.
     """
-    keys = ["workload", "level", "repetition"]
-    busy = _metric(frame, "busy").groupby([*keys, "stage"], as_index=False, sort=False)
-    table = busy.agg(busy_ns=("value", "sum"), backend=("backend_ran", "first"))
-    transactions = _metric(frame, "transactions").groupby(keys, as_index=False)["value"].sum()
-    duration = _metric(frame, "tps_with_admit_duration")[[*keys, "value"]]
-    table = table.merge(transactions.rename(columns={"value": "transactions"}), on=keys)
-    table = table.merge(duration.rename(columns={"value": "duration_ns"}), on=keys)
-    table["busy_ns_per_tx"] = table["busy_ns"] / table["transactions"]
-    table["share"] = table["busy_ns"] / table.groupby(keys)["busy_ns"].transform("sum")
-    table["utilization"] = table["busy_ns"] / table["duration_ns"]
-    result = table.groupby(["workload", "level", "stage"], as_index=False).agg(
-        busy_ns_per_tx=("busy_ns_per_tx", "median"),
-        share=("share", "median"),
+    after = _pass_times(frame, "_after_admit", "tps_duration", _metric(frame, "transactions_after_admit"))
+    per_block = _metric(frame, "transactions").groupby(_PASS, as_index=False)["value"].sum()
+    whole = _pass_times(frame, "", "tps_with_admit_duration", per_block)
+    table = pd.concat([whole[whole["stage"] == "admit"], after], ignore_index=True)
+    if table.empty:
+        raise InputError("the table holds no stage times of a pipeline run")
+    result = table.groupby([*_RUNG, "stage"], as_index=False).agg(
+        busy_ns_per_tx=("busy", "median"),
+        cpu_ns_per_tx=("cpu", "median"),
+        wait_ns_per_tx=("wait", "median"),
         utilization=("utilization", "median"),
         backend=("backend", "first"),
     )
+    result["share"] = result["cpu_ns_per_tx"] / result.groupby(_RUNG)["cpu_ns_per_tx"].transform("sum")
     order = pd.Categorical(result["stage"], categories=STAGES, ordered=True)
-    return (
-        result.assign(_order=order)
-        .sort_values(["workload", "level", "_order"])
-        .drop(columns="_order")
-        .reset_index(drop=True)
-    )
+    return result.assign(_order=order).sort_values([*_RUNG, "_order"]).drop(columns="_order").reset_index(drop=True)
+
+
+def _pass_times(frame: pd.DataFrame, suffix: str, duration: str, transactions: pd.DataFrame) -> pd.DataFrame:
+    """Times of every stage and repetition, in ns a transaction, of the pass whose metrics end in ``suffix``."""
+    keys = [*_PASS, "stage"]
+    table: pd.DataFrame | None = None
+    for name in ("busy", "cpu", "wait"):
+        rows = _metric(frame, name + suffix).groupby(keys, as_index=False)
+        times = rows.agg(**{name: ("value", "sum")} | ({"backend": ("backend_ran", "first")} if name == "busy" else {}))
+        table = times if table is None else table.merge(times, on=keys)
+    assert table is not None
+    table = table.merge(transactions[[*_PASS, "value"]].rename(columns={"value": "transactions"}), on=_PASS)
+    lasted = _metric(frame, duration)[[*_PASS, "value"]].rename(columns={"value": "duration"})
+    table = table.merge(lasted, on=_PASS)
+    table["utilization"] = table["busy"] / table["duration"]
+    for name in ("busy", "cpu", "wait"):
+        table[name] = table[name] / table["transactions"]
+    return table
 
 
 def latencies(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a workload, level and kind of latency: p50 and p99 in ns over all transactions of all repetitions.
 
-    Kinds: ``visible`` and ``final`` count from a block's entry into the pipeline; ``order`` is the consensus on the
-    simulated network. A transaction has the latency of its block.
+    Kinds: ``order`` is the consensus on the simulated network; ``queue``, ``visible`` and ``final`` count from a
+    block's ordering to its entry into the pipeline, to its results being shown, and to its being final. A transaction
+    has the latency of its block.
     """
-    weights = _metric(frame, "transactions")[["workload", "level", "repetition", "block", "value"]]
-    weights = weights.rename(columns={"value": "transactions"})
+    keys = [*_PASS, "block"]
+    weights = _metric(frame, "transactions")[[*keys, "value"]].rename(columns={"value": "transactions"})
     rows = []
-    for kind in ("order", "visible", "final"):
-        samples = _metric(frame, f"latency_{kind}").merge(weights, on=["workload", "level", "repetition", "block"])
-        for (workload, level), group in samples.groupby(["workload", "level"], sort=True):
+    for kind in LATENCIES:
+        samples = _metric(frame, f"latency_{kind}").merge(weights, on=keys)
+        for (workload, level), group in samples.groupby(_RUNG, sort=True):
             values = group["value"].repeat(group["transactions"].astype(int))
             rows.append(
                 {
@@ -106,53 +136,78 @@ def latencies(frame: pd.DataFrame) -> pd.DataFrame:
 def mechanisms(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a level and mechanism: whether it was on, and the reason where it was not."""
     rows = frame[frame["metric"].str.startswith("mechanism:")]
-    result = rows[["workload", "level", "metric", "status", "reason"]].copy()
+    result = rows[[*_RUNG, "metric", "status", "reason"]].copy()
     result["mechanism"] = result["metric"].str.removeprefix("mechanism:")
-    return result[["workload", "level", "mechanism", "status", "reason"]].reset_index(drop=True)
+    return result[[*_RUNG, "mechanism", "status", "reason"]].reset_index(drop=True)
+
+
+def failures(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a failure: workload, level, reason."""
+    rows = frame[(frame["status"] == "failed") & frame["metric"].isin(["check", "plugin"])]
+    return rows[[*_RUNG, "reason"]].drop_duplicates().reset_index(drop=True)
 
 
 def harness_overhead(frame: pd.DataFrame) -> float | None:
-    """The largest share of a sequential pass outside the stages, median over repetitions; None where there is none."""
+    """The largest share of a sequential level's passes outside the stages, a median; None where there is none."""
     rows = _metric(frame, "harness_overhead")
     return float(rows.groupby("level")["value"].median().max()) if len(rows) else None
 
 
 def explain(frame: pd.DataFrame) -> list[str]:
-    """A line a level: what it gave over the level before it, which stage changed, and what bounds it now."""
-    rungs, times = ladder(frame), stage_times(frame)
-    switched = mechanisms(frame)
+    """A line a level: what it gave over the level before it, what its mechanisms changed, and what bounds it now."""
+    rungs, times, switches = ladder(frame), stage_times(frame), mechanisms(frame)
     lines = []
-    previous = None
-    for rung in rungs.itertuples():
-        mine = times[(times["level"] == rung.level) & (times["workload"] == rung.workload)].set_index("stage")
-        on = switched[(switched["level"] == rung.level) & (switched["status"] == "ok")]["mechanism"]
-        slowest = mine["utilization"].idxmax()
-        bound = f"{slowest} is busy {mine['utilization'][slowest]:.0%} of the time"
-        waits = _metric(frame, "wait")
-        waits = waits[(waits["level"] == rung.level) & (waits["workload"] == rung.workload)]["value"].sum()
-        total = _metric(frame, "tps_with_admit_duration")
-        total = total[(total["level"] == rung.level) & (total["workload"] == rung.workload)]["value"].sum()
-        if total and waits / total > 0.5 and "pipelining" not in set(on):
-            bound = f"waiting for the next slot takes {waits / total:.0%} of the time"
-        if previous is None:
-            text = f"{rung.tps:,.0f} tx/s: {bound}"
+    before: tuple[pd.Series, set[str], pd.DataFrame] | None = None
+    for _, rung in rungs.iterrows():
+        here = (times["level"] == rung["level"]) & (times["workload"] == rung["workload"])
+        stages = times[here & (times["stage"] != "admit")].set_index("stage")
+        mine = switches[(switches["level"] == rung["level"]) & (switches["workload"] == rung["workload"])]
+        on = set(mine[mine["status"] == "ok"]["mechanism"])
+        if before is None:
+            text = f"{rung['tps']:,.0f} tx/s"
         else:
-            ratio = rung.tps / previous[0].tps
-            new = [name for name in on if name not in previous[1]]
-            gained = f"{ratio:.2f}x DP{previous[0].level}"
-            if not new:
-                text = f"{gained}: no mechanism of this level is built yet, so this is noise"
+            text = f"{rung['tps'] / before[0]['tps']:.2f}x DP{before[0]['level']}"
+            new = sorted(on - before[1])
+            if new:
+                text += f" with {', '.join(new)}{_change(new, before[2], stages)}"
             else:
-                text = f"{gained} with {', '.join(new)}{_largest_change(previous[2], mine)}; {bound}"
-        lines.append(f"DP{rung.level}: {text}")
-        previous = (rung, set(on), mine)
+                missing = mine[(mine["status"] == "skipped") & ~mine["mechanism"].isin(before[1])]
+                reasons = "; ".join(f"{row.mechanism}: {row.reason}" for row in missing.tail(2).itertuples())
+                text += f" with nothing switched on that was not ({reasons}), so the difference is noise"
+        lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages)}")
+        before = (rung, on, stages)
     return lines
 
 
-def _largest_change(before: pd.DataFrame, after: pd.DataFrame) -> str:
-    change = (before["busy_ns_per_tx"] - after["busy_ns_per_tx"]).dropna()
-    if change.empty:
+def _change(new: list[str], before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """What the stages that the mechanisms work on cost before and after."""
+    touched = {"parallel_merkleization": ("merkleize", "prove"), "heterogeneous_backends": ("merkleize", "prove")}
+    parts = []
+    for stage in STAGES:
+        if any(stage in touched.get(name, ()) for name in new) and stage in before.index and stage in after.index:
+            old, now = before["cpu_ns_per_tx"][stage] / 1e3, after["cpu_ns_per_tx"][stage] / 1e3
+            parts.append(f"{stage} {old:.1f} to {now:.1f} us/tx")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame) -> str:
+    """What the throughput of a level is bounded by."""
+    wall = 1e9 / rung["tps"]
+    waiting = stages["wait_ns_per_tx"].sum()
+    if waiting / wall > 0.5 and "pipelining" not in on:
+        return f"{waiting / wall:.0%} of the time is waiting for the next slot"
+    work = stages["cpu_ns_per_tx"].sort_values(ascending=False)
+    top = ", ".join(f"{stage} {value / work.sum():.0%}" for stage, value in work.head(3).items())
+    if rung["mode"] == "model":
+        return f"Of the stages' work: {top}"
+    if "pipelining" not in on:
+        idle = 1 - work.sum() / wall
+        disk = f"; {idle:.0%} is waiting, mostly for the disk" if idle > 0.05 else ""
+        return f"One thread does everything: {top}{disk}"
+    cores = work.sum() / wall
+    if not math.isfinite(cores):
         return ""
-    stage = change.abs().idxmax()
-    old, new = before["busy_ns_per_tx"][stage], after["busy_ns_per_tx"][stage]
-    return f" ({stage} went from {old / 1e3:.2f} to {new / 1e3:.2f} us/tx)"
+    return (
+        f"Stages overlap, and their threads get {cores:.2f} cores' worth of the interpreter and the machine; "
+        f"most of their work: {top}"
+    )

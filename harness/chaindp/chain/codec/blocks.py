@@ -10,7 +10,7 @@ from chaindp.chain.codec.withdrawals import Withdrawal
 from chaindp.chain.types import Ragged
 from chaindp.errors import InputError
 
-__all__ = ["Block", "decode_block", "encode_block"]
+__all__ = ["Block", "decode_block"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,3 @@ def decode_block(data: bytes) -> Block:
     if (withdrawals is None) != (header.withdrawals_root is None):
         raise InputError("block: withdrawals and the header's withdrawals root must both be there, or neither")
     return Block(header, Ragged.from_items(transactions), ommers, withdrawals)
-
-
-def encode_block(block: Block) -> bytes:
-    """The inverse of ``decode_block``."""
-    transactions = [rlp.decode(raw) if raw[:1] >= b"\xc0" else raw for raw in block.transactions.items()]
-    parts: list[rlp.RlpItem] = [rlp.decode(block.header.rlp()), transactions, rlp.decode(block.ommers_rlp())]
-    if block.withdrawals is not None:
-        parts.append([rlp.decode(withdrawal.rlp()) for withdrawal in block.withdrawals])
-    return rlp.encode(parts)

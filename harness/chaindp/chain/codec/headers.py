@@ -17,13 +17,10 @@ from chaindp.errors import InputError
 if TYPE_CHECKING:
     from chaindp.kernels.kernelset import KernelSet
 
-__all__ = ["EMPTY_OMMERS_HASH", "EMPTY_TRIE_ROOT", "HEADER_FIELDS", "OPTIONAL_FIELDS", "Header"]
+__all__ = ["EMPTY_OMMERS_HASH", "HEADER_FIELDS", "OPTIONAL_FIELDS", "Header"]
 
 EMPTY_OMMERS_HASH = bytes.fromhex("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347")
 """Keccak-256 of the RLP of the empty list."""
-
-EMPTY_TRIE_ROOT = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
-"""Keccak-256 of the RLP of the empty string: the root of a trie with nothing in it."""
 
 HEADER_FIELDS: dict[str, int | str] = {
     "parent_hash": 32,

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from chaindp.kernels.kernelset import KernelSet
 
 __all__ = [
+    "HOMESTEAD",
     "MAX_LEGACY_CHAIN_ID",
     "SECP256K1_ORDER",
+    "access_list_sizes",
     "assemble",
     "decode_transactions",
     "recover",
@@ -29,6 +31,9 @@ __all__ = [
     "signing_payloads",
     "unsigned_batch",
 ]
+
+HOMESTEAD = 1_150_000
+"""Mainnet's first block of the Homestead fork, from which on EIP-2 asks for a low s."""
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -164,6 +169,18 @@ def decode_transactions(raw: Ragged, *, low_s: bool = True) -> TransactionBatch:
         signature=signature,
         extra=extra if len(extra.data) else None,
     )
+
+
+def access_list_sizes(access_lists: Ragged) -> tuple[np.ndarray, np.ndarray]:
+    """How many addresses and how many storage keys each of N access lists (EIP-2930, RLP) names: int64[N] twice.
+
+    No bytes stand for the empty list. InputError names the first item that is no canonical access list.
+    """
+    addresses, keys = np.zeros(access_lists.count, dtype=np.int64), np.zeros(access_lists.count, dtype=np.int64)
+    index, reason = jit.count_access_lists(readonly(access_lists.data), readonly(access_lists.offsets), addresses, keys)
+    if index >= 0:
+        raise InputError(f"transaction {index}: {jit.FIELDS[jit.ACCESS_LIST]} {jit.REASONS[reason]}")
+    return addresses, keys
 
 
 def _gather(data: np.ndarray, spans: np.ndarray) -> Ragged:

@@ -44,6 +44,7 @@ __all__ = [
     "LAST_TYPE",
     "REASONS",
     "copy_spans",
+    "count_access_lists",
     "decode_rows",
     "envelope_lengths",
     "payload_lengths",
@@ -140,28 +141,48 @@ def _list(data, position, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _access_list(data, position, end):  # type: ignore[no-untyped-def]
-    """(reason, position after): [[address, [storage key, ...]], ...] of EIP-2930."""
+    """(reason, position after, addresses, storage keys): [[address, [storage key, ...]], ...] of EIP-2930."""
+    addresses, keys = 0, 0
     reason, at, stop = _list(data, position, end)
     if reason != OK:
-        return reason, stop
+        return reason, stop, addresses, keys
     while at < stop:
         reason, inner, inner_stop = _list(data, at, stop)
         if reason != OK:
-            return reason, stop
+            return reason, stop, addresses, keys
         reason, _, inner = _sized(data, inner, inner_stop, 20)
         if reason != OK:
-            return reason, stop
+            return reason, stop, addresses, keys
         reason, key, key_stop = _list(data, inner, inner_stop)
         if reason != OK:
-            return reason, stop
+            return reason, stop, addresses, keys
         if key_stop != inner_stop:
-            return TRAILING, stop
+            return TRAILING, stop, addresses, keys
+        addresses += 1
         while key < key_stop:
             reason, _, key = _sized(data, key, key_stop, 32)
             if reason != OK:
-                return reason, stop
+                return reason, stop, addresses, keys
+            keys += 1
         at = inner_stop
-    return OK, stop
+    return OK, stop, addresses, keys
+
+
+@njit(cache=True, nogil=True)
+def count_access_lists(data, offsets, addresses, keys):  # type: ignore[no-untyped-def]
+    """How much each ``data[offsets[i]:offsets[i + 1]]`` lists, into int64[N] twice; nothing counts as an empty list.
+
+    (-1, OK), or the first row that is not exactly one access list, and the reason.
+    """
+    for i in range(len(offsets) - 1):
+        addresses[i] = keys[i] = 0
+        if offsets[i] < offsets[i + 1]:
+            reason, stop, addresses[i], keys[i] = _access_list(data, offsets[i], offsets[i + 1])
+            if reason == OK and stop != offsets[i + 1]:
+                reason = TRAILING
+            if reason != OK:
+                return i, reason
+    return -1, OK
 
 
 @njit(cache=True, nogil=True)
@@ -289,7 +310,7 @@ def _decode_row(  # type: ignore[no-untyped-def]
 
     if kind > 0:
         first = at
-        reason, at = _access_list(data, at, end)
+        reason, at, _, _ = _access_list(data, at, end)
         if reason != OK:
             return ACCESS_LIST * FIELD_SHIFT + reason
         spans[1, i, 0] = first

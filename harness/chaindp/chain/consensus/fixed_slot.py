@@ -21,18 +21,20 @@ __all__ = ["VOTE_BYTES", "FixedSlotParams", "OrderedBlocks", "order_in_fixed_slo
 # Block number, phase, block digest, validator index, 96-byte BLS signature.
 VOTE_BYTES = 8 + 1 + 32 + 2 + 96
 
+MAX_SLOT_S = 60.0
+
 _PREPARE, _COMMIT = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedSlotParams:
-    """Slot length in seconds. A slot carries one block, so it bounds throughput at ``block_txs / slot_s``."""
+    """Slot length in seconds, up to a minute. A slot carries one block, which bounds throughput."""
 
     slot_s: float = 0.02
 
     def __post_init__(self) -> None:
-        if not self.slot_s > 0:
-            raise UsageError(f"slot length {self.slot_s} s must be above 0")
+        if not 0 < self.slot_s <= MAX_SLOT_S:
+            raise UsageError(f"a slot of {self.slot_s} s: it must be above 0 and at most {MAX_SLOT_S:g} s long")
 
 
 @dataclass(frozen=True, slots=True)

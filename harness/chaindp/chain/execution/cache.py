@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chaindp.chain.execution.columns import addresses_to_column, addresses_to_hex, ints_to_words, words_to_ints
-from chaindp.chain.types import AccessHints, Accounts, StateDiff, StorageCells
+from chaindp.chain.codec.words import ints_to_words, words_to_ints
+from chaindp.chain.execution.columns import addresses_to_column, addresses_to_hex
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, StateDiff, StorageCells
 from chaindp.errors import InputError
 
-__all__ = ["EMPTY_CODE_HASH", "Account", "FlatCache"]
-
-EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
-"""keccak256 of no bytes (Yellow Paper, 4.1)."""
+__all__ = ["Account", "FlatCache"]
 
 
 class Account(NamedTuple):
@@ -47,23 +45,6 @@ class FlatCache:
         self._old_storage: dict[str, dict[int, int]] = {}
         self._cleared: dict[str, tuple[dict[int, int], bool]] = {}
         self._new_codes: dict[bytes, bytes] = {}
-
-    def missing(self, addresses: np.ndarray) -> np.ndarray:
-        """Which of uint8[N,20] are not here: bool[N]."""
-        known = self.accounts
-        return np.array([address not in known for address in addresses_to_hex(addresses)], dtype=bool)
-
-    def missing_storage(self, slots: AccessHints) -> np.ndarray:
-        """Which of S (address, slot) rows are not here: bool[S]."""
-        storage, wiped, none = self.storage, self.wiped, {}  # type: ignore[var-annotated]
-        addresses, numbers = addresses_to_hex(slots.address), words_to_ints(slots.slot)
-        return np.array(
-            [
-                number not in storage.get(address, none) and address not in wiped
-                for address, number in zip(addresses, numbers, strict=True)
-            ],
-            dtype=bool,
-        )
 
     def knows_slot(self, address: str, slot: int) -> bool:
         """Whether the value of this slot is known."""

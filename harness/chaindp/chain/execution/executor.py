@@ -52,14 +52,6 @@ class Executor(abc.ABC):
     """
 
     @abc.abstractmethod
-    def missing(self, addresses: np.ndarray) -> np.ndarray:
-        """Which of uint8[N,20] the cache does not know yet: bool[N]."""
-
-    @abc.abstractmethod
-    def missing_storage(self, slots: AccessHints) -> np.ndarray:
-        """Which of S (address, slot) rows the cache does not know yet: bool[S]."""
-
-    @abc.abstractmethod
     def load_accounts(self, accounts: Accounts, codes: Mapping[bytes, bytes]) -> None:
         """Put cold accounts into the cache. A row that the cache already has is ignored, for the cache is never older.
 

@@ -21,8 +21,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyrevm
 
-from chaindp.chain.execution.cache import EMPTY_CODE_HASH, Account, FlatCache
-from chaindp.chain.execution.columns import addresses_to_column, addresses_to_hex, ints_to_words, words_to_ints
+from chaindp.chain.codec.words import ints_to_words, words_to_ints
+from chaindp.chain.execution.cache import Account, FlatCache
+from chaindp.chain.execution.columns import addresses_to_column, addresses_to_hex
 from chaindp.chain.execution.executor import ExecutionResult, Executor, Load, UnsupportedError
 from chaindp.chain.execution.journal import database_reads, parse_journal, storage_of
 from chaindp.chain.execution.opcodes import (
@@ -36,8 +37,8 @@ from chaindp.chain.execution.opcodes import (
     mask_of,
 )
 from chaindp.chain.execution.receipts import ReceiptBuilder
-from chaindp.chain.execution.validity import AccessList, check_static, decode_access_list, fee_columns, intrinsic_gas
-from chaindp.chain.types import AccessHints, Accounts, BlockEnv, StorageCells, TransactionBatch
+from chaindp.chain.execution.validity import LAST_TYPE, AccessList, check_static, decode_access_list, fee_columns
+from chaindp.chain.types import EMPTY_CODE_HASH, AccessHints, Accounts, BlockEnv, StorageCells, TransactionBatch
 from chaindp.errors import ChaindpError, InputError, UsageError
 
 __all__ = ["RevmExecutor"]
@@ -109,14 +110,6 @@ class RevmExecutor(Executor):
 
     # The cache.
 
-    def missing(self, addresses: np.ndarray) -> np.ndarray:
-        """Which of uint8[N,20] the cache does not know yet: bool[N]."""
-        return self._cache.missing(addresses)
-
-    def missing_storage(self, slots: AccessHints) -> np.ndarray:
-        """Which of S (address, slot) rows the cache does not know yet: bool[S]."""
-        return self._cache.missing_storage(slots)
-
     def load_accounts(self, accounts: Accounts, codes: Mapping[bytes, bytes]) -> None:
         """Put cold accounts into the cache; known ones are ignored. InputError where a code is missing."""
         self._cache.load_accounts(accounts, codes)
@@ -169,16 +162,16 @@ class RevmExecutor(Executor):
         """Execute a block; see ``Executor.execute``. UsageError where the block is of another chain."""
         if env.chain_id != self.chain_id:
             raise UsageError(f"the engine was made for chain {self.chain_id}, the block is of chain {env.chain_id}")
-        if (batch.type > 2).any():
-            index = int((batch.type > 2).argmax())
+        if (batch.type > LAST_TYPE).any():
+            index = int((batch.type > LAST_TYPE).argmax())
             raise UnsupportedError(
                 f"transaction {index} is of type {batch.type[index]}, which the revm engine does not execute"
             )
+        check_static(env, batch)
         sizes = np.diff(batch.access_lists.offsets)
         access_lists: list[AccessList] = [[]] * batch.count
         for index in np.flatnonzero(sizes > 1).tolist():
             access_lists[index] = decode_access_list(batch.access_lists.item(index))
-        check_static(env, batch, intrinsic_gas(batch.data, batch.creates, access_lists))
         self._late_loads = self._reruns = 0
         self._cache.begin_block()
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from chaindp.chain.codec import rlp
 from chaindp.chain.codec.jsonfile import shorten
 from chaindp.chain.codec.transactions import decode_transactions, recover_senders
-from chaindp.chain.execution.columns import ints_to_words
+from chaindp.chain.codec.words import ints_to_words
 from chaindp.chain.execution.executor import UnsupportedError
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.state import State

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaindp.chain.trie.compiled import compiled, compiled_allocating
+from chaindp.chain.trie.compiled import compiled
 from chaindp.chain.trie.decode import read_item
 from chaindp.chain.trie.memory import copy_bytes
 from chaindp.chain.types import Ragged
@@ -137,43 +137,3 @@ def decode_words(data, offsets, words):  # type: ignore[no-untyped-def]
         elif _read_word(data, offsets[i], offsets[i + 1], 32, words, i) != offsets[i + 1]:
             return i
     return -1
-
-
-@compiled_allocating
-def _group(rows, group):  # type: ignore[no-untyped-def]
-    size = 16
-    while size < 2 * rows.shape[0]:
-        size *= 2
-    table = np.full(size, -1, dtype=np.int64)
-    first = np.empty(rows.shape[0], dtype=np.int64)
-    groups = 0
-    for i in range(rows.shape[0]):
-        # FNV-1a over the row; linear probing.
-        slot = np.uint64(0xCBF29CE484222325)
-        for j in range(rows.shape[1]):
-            slot = (slot ^ np.uint64(rows[i, j])) * np.uint64(0x100000001B3)
-        at = np.int64((slot ^ slot >> np.uint64(32)) & np.uint64(size - 1))
-        while True:
-            found = table[at]
-            if found < 0:
-                table[at] = groups
-                first[groups] = i
-                group[i] = groups
-                groups += 1
-                break
-            same = True
-            for j in range(rows.shape[1]):
-                if rows[first[found], j] != rows[i, j]:
-                    same = False
-                    break
-            if same:
-                group[i] = found
-                break
-            at = (at + 1) & (size - 1)
-    return groups
-
-
-def group_rows(rows: np.ndarray) -> tuple[np.ndarray, int]:
-    """(group int64[N], number of groups): equal rows of uint8[N,W] are one group, numbered as they first appear."""
-    group = np.empty(len(rows), dtype=np.int64)
-    return group, int(_group(np.ascontiguousarray(rows), group))

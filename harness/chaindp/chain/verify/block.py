@@ -13,7 +13,7 @@ from chaindp.chain.codec import rlp
 from chaindp.chain.codec.headers import EMPTY_OMMERS_HASH
 from chaindp.chain.codec.jsonfile import parse_json
 from chaindp.chain.codec.rpc import RpcBlock, parse_block, read_block
-from chaindp.chain.codec.transactions import decode_transactions, recover
+from chaindp.chain.codec.transactions import HOMESTEAD, decode_transactions, recover
 from chaindp.chain.codec.words import words_to_ints
 from chaindp.chain.trie import ordered_root
 from chaindp.chain.types import Ragged, TransactionBatch
@@ -23,10 +23,7 @@ from chaindp.errors import InputError
 if TYPE_CHECKING:
     from chaindp.kernels.kernelset import KernelSet
 
-__all__ = ["HOMESTEAD", "BlockReport", "Check", "check_block", "verify_block", "verify_blocks"]
-
-HOMESTEAD = 1_150_000
-"""Mainnet's first block of the Homestead fork, from which on EIP-2 asks for a low s."""
+__all__ = ["BlockReport", "Check", "check_block", "verify_block", "verify_blocks"]
 
 GAS_PER_BLOB = 2**17
 """EIP-4844."""

@@ -1,0 +1,133 @@
+"""From a pass to rows of the results table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chaindp.chain.consensus import OrderedBlocks
+from chaindp.kernels.kernelset import KernelCall
+from chaindp.pipeline.block import Stage
+from chaindp.pipeline.passes import PassResult
+from chaindp.results.table import SampleTable
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Appends the rows of one level and repetition. ``common`` are the fields that all of them share."""
+
+    def __init__(
+        self,
+        table: SampleTable,
+        common: Mapping[str, Any],
+        mode: str,
+        visible_early: bool,
+        requested: Mapping[Stage, str],
+    ) -> None:
+        self._table = table
+        self._common = dict(common)
+        self._domain = "wall" if mode == "live" else "modelled"
+        self._visible_early = visible_early
+        self._requested = requested
+
+    def throughput(self, metric: str, result: PassResult, matched: Mapping[Stage, bool]) -> None:
+        """Transactions a second, how long the pass took, how much of it was audited, and the harness's own share."""
+        row = {**self._common, "time_domain": self._domain, "output_matched": all(matched.values())}
+        self._table.append(**row, metric=metric, value=result.tps, unit="tx/s")
+        self._table.append(**row, metric=f"{metric}_duration", value=result.duration_ns, unit="ns")
+        calls = [call for stage_calls in result.calls.values() for call in stage_calls]
+        if calls:
+            share = sum(call.kept for call in calls) / len(calls)
+            self._table.append(**self._common, metric=f"{metric}_audited", value=share, unit="1")
+        if result.overhead_ns is not None:
+            spent = sum(span.end_ns - span.start_ns for block in result.blocks for span in block.spans.values())
+            share = result.overhead_ns / (spent + result.overhead_ns)
+            self._table.append(**self._common, metric="harness_overhead", value=share, unit="1", time_domain="wall")
+
+    def model_error(self, modelled: PassResult, live: PassResult) -> None:
+        """How far the modelled throughput is above a live pass's over the same blocks, as a share of the latter."""
+        self._table.append(
+            **self._common, metric="model_error", value=modelled.tps / live.tps - 1, unit="1", time_domain="modelled"
+        )
+
+    def blocks(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
+        """Per block: when each stage worked on it, what its thread ran, and where the kernels spent their time."""
+        count = len(result.blocks)
+        numbers = np.arange(count)
+        for column, stage in enumerate(result.stages):
+            spans = [block.spans[stage] for block in result.blocks]
+            where = self._where(stage, result, matched) | {"block": numbers}
+            for metric, values, domain in (
+                ("busy", [span.busy_ns for span in spans], "wall"),
+                ("cpu", [span.cpu_ns for span in spans], "wall"),
+                ("wait", [span.wait_ns for span in spans], "wall"),
+                ("start", result.start[:, column], self._domain),
+                ("end", result.end[:, column], self._domain),
+            ):
+                self._table.extend(count, **where, metric=metric, value=values, time_domain=domain)
+            for index, span in enumerate(spans):
+                self._calls(where | {"block": index}, span.calls)
+        for metric in ("transactions", "gas_used", "refused", "late_loads", "reruns"):
+            values = [getattr(block, metric) for block in result.blocks]
+            self._table.extend(count, **self._common, block=numbers, metric=metric, value=values, unit="1")
+
+    def stages_after_admit(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
+        """The stages of the pass that ``tps`` is of, each over all blocks."""
+        transactions = result.transactions
+        self._table.append(**self._common, metric="transactions_after_admit", value=transactions, unit="1")
+        for stage in result.stages:
+            spans = [block.spans[stage] for block in result.blocks]
+            where = self._where(stage, result, matched) | {"time_domain": "wall"}
+            for metric, value in (
+                ("busy_after_admit", sum(span.busy_ns for span in spans)),
+                ("cpu_after_admit", sum(span.cpu_ns for span in spans)),
+                ("wait_after_admit", sum(span.wait_ns for span in spans)),
+            ):
+                self._table.append(**where, metric=metric, value=value)
+
+    def latencies(self, result: PassResult, ordered: OrderedBlocks) -> None:
+        """Of consensus; and from a block's ordering to the pipeline taking it up, to its results, to its finality."""
+        count = len(result.blocks)
+        consensus = (ordered.ordered - ordered.proposed) * 1e9
+        self._table.extend(
+            count,
+            **self._common,
+            block=np.arange(count),
+            metric="latency_order",
+            value=consensus,
+            unit="ns",
+            time_domain="modelled",
+        )
+        row = {**self._common, "block": np.arange(count), "unit": "ns", "time_domain": self._domain}
+        queued = np.maximum(0, result.start[:, 0] - result.ordered)
+        self._table.extend(count, **row, metric="latency_queue", value=queued)
+        if Stage.FLUSH not in result.stages:
+            return
+        final = result.end[:, result.stages.index(Stage.FLUSH)] - result.ordered
+        executed = result.end[:, result.stages.index(Stage.EXECUTE)] - result.ordered
+        # Without pipelining nobody is shown a result before the block that it is in is final.
+        visible = executed if self._visible_early else final
+        self._table.extend(count, **row, metric="latency_visible", value=visible)
+        self._table.extend(count, **row, metric="latency_final", value=final)
+
+    def _where(self, stage: Stage, result: PassResult, matched: Mapping[Stage, bool]) -> dict[str, Any]:
+        label = result.labels.get(stage)
+        row = {**self._common, "stage": str(stage), "unit": "ns"}
+        if label is None:
+            return row
+        return row | {
+            "backend_requested": self._requested[stage],
+            "backend_ran": label,
+            "device": label.partition(":")[2],
+            "output_matched": matched.get(stage),
+        }
+
+    def _calls(self, where: Mapping[str, Any], calls: Sequence[KernelCall]) -> None:
+        for kernel in sorted({call.kernel for call in calls}):
+            mine = [call for call in calls if call.kernel == kernel]
+            row = {**where, "kernel": kernel, "time_domain": "wall"}
+            self._table.append(**row, metric="kernel_compute", value=sum(call.compute_ns for call in mine))
+            self._table.append(**row, metric="kernel_transfer", value=sum(call.transfer_ns for call in mine))
