@@ -320,3 +320,19 @@ def test_plugin_error_of_a_kernel_without_input() -> None:
     registry = Registry(registry.backends, {"double": broken}, {}, (), registry.providers, registry.manager)
     with pytest.raises(PluginError, match="generates no input: ZeroDivisionError"):
         run_bench(registry, BenchPlan(kernels=["double"]), "r")
+
+
+def test_as_much_memory_as_a_result_takes_is_touched_before_every_timed_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[int | str] = []
+
+    class Records(Honest):
+        def double(self, values: np.ndarray) -> np.ndarray:
+            events.append("call")
+            return super().double(values)
+
+    monkeypatch.setattr("chaindp.bench.runner._touch_memory", events.append)
+    plan = BenchPlan(kernels=["double"], backends=["records"], sizes=[32], repeat=3)
+    assert run_bench(registry_of({"records": Records}), plan, "run").holds
+    touched = [at for at, event in enumerate(events) if event == 8 * 32]
+    assert len(touched) == 3
+    assert [events[at + 1] for at in touched] == ["call"] * 3

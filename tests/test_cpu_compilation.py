@@ -122,13 +122,33 @@ def test_code_for_lesser_cpus_is_right(cpu: str, features: str, tmp_path: Path) 
 def test_cached_code_is_bound_to_the_source_of_the_whole_package(monkeypatch: pytest.MonkeyPatch) -> None:
     from numba import types
 
+    from chaindp.chain.codec import transactions_jit
+    from chaindp.chain.trie import order
+    from chaindp.kernels import compilation
     from chaindp_cpu import batches, simd
 
     cache = batches.are_pairs._cache
     signature = types.boolean(simd.INTS_IN)
     codegen = batches.are_pairs.targetctx.codegen()
+    caches = [cache, transactions_jit.decode_rows._cache, order._prefixes._cache]
     assert cache._load_overload(signature, batches.are_pairs.targetctx) is not None
-    before = cache._index_key(signature, codegen)
-    monkeypatch.setattr(simd, "_sources", lambda: "other source")
-    assert cache._index_key(signature, codegen) != before
+    before = [one._index_key(signature, codegen) for one in caches]
+    assert len({key[-1] for key in before}) == 3
+    monkeypatch.setattr(compilation, "_sources", lambda folder: "other source")
+    assert [one._index_key(signature, codegen)[-1] for one in caches] == ["other source"] * 3
     assert cache._load_overload(signature, batches.are_pairs.targetctx) is None
+
+
+def test_a_change_of_any_file_of_a_package_is_noticed(tmp_path: Path) -> None:
+    """A function calls one of another module: after a change there, a new process must not run the cached old one."""
+    package = tmp_path / "pack"
+    package.mkdir()
+    head = "from chaindp.kernels.compilation import compiled\n"
+    (package / "__init__.py").write_text("")
+    (package / "outer.py").write_text(
+        head + "from pack.inner import inner\n@compiled\ndef outer(x):\n    return inner(x)\n"
+    )
+    for added in (1, 2):
+        (package / "inner.py").write_text(head + f"@compiled\ndef inner(x):\n    return x + {added}\n")
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom pack.outer import outer; print(outer(0))"
+        assert python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == f"{added}\n"

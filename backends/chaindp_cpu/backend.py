@@ -229,7 +229,11 @@ class CpuBackend(Backend):
         fill_holes = _module("trees").fill_holes
         digests = np.empty((len(offsets) - 1, 32), dtype=np.uint8)
         flat = digests.reshape(-1)
-        filled = encodings.copy() if len(splice_at) else encodings
+        filled = encodings.copy()
+        steps = (len(encodings) // 136 + len(digests)) // 8
+        if self.threads == 1 or steps < 2 * LEAST_STEPS:
+            _module("trees").hash_levels(filled, offsets, level_offsets, splice_at, splice_child, flat)
+            return digests
         levels = level_offsets.tolist()
         holes = np.searchsorted(splice_at, offsets[level_offsets]).tolist()
         for level in range(len(levels) - 1):

@@ -36,8 +36,6 @@ class ScalarBackend(Backend):
             zero_roots(hash_name)
         if "ecrecover" in kernels:
             importlib.import_module("chaindp_cpu.secp256k1").library()
-        if "merkle_open" in kernels:
-            importlib.import_module("chaindp_cpu.trees")
 
     def _hash(self, name: str, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         data, offsets = checks.ragged(data, offsets)
@@ -85,16 +83,17 @@ class ScalarBackend(Backend):
     def merkle_open(
         self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray, hash_name: str = "keccak256"
     ) -> np.ndarray:
-        """Sibling paths uint8[K,depth,32] of the leaves at ``indices``, deepest first. A gather: there is no vector in
-        it.
-        """
-        zeros = zero_roots(checks.hash_name(hash_name)).reshape(-1)
+        """Sibling paths uint8[K,depth,32] of the leaves at ``indices``, deepest first, by numpy's indexing."""
+        zeros = zero_roots(checks.hash_name(hash_name))
         nodes, leaf_count = checks.tree(nodes, leaf_count)
         indices = checks.indices(indices, leaf_count, increasing=False)
         bounds = level_offsets(leaf_count)
         siblings = np.empty((len(indices), len(bounds) - 2, 32), dtype=np.uint8)
-        gather_paths = importlib.import_module("chaindp_cpu.trees").gather_paths
-        gather_paths(nodes.reshape(-1), bounds, zeros, indices, 0, len(indices), siblings.reshape(-1))
+        for level in range(len(bounds) - 2):
+            row = bounds[level] + ((indices >> level) ^ 1)
+            stored = row < bounds[level + 1]
+            siblings[stored, level] = nodes[row[stored]]
+            siblings[~stored, level] = zeros[level]
         return siblings
 
     def trie_hash(

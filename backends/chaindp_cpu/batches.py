@@ -9,7 +9,7 @@ from numba import types
 
 from chaindp_cpu.simd import INT, INTS_IN, INTS_OUT, kernel
 
-__all__ = ["are_pairs", "plan"]
+__all__ = ["are_pairs", "order_by_blocks", "plan"]
 
 
 @kernel(types.boolean(INTS_IN))
@@ -42,6 +42,23 @@ def _counting_sort(blocks: np.ndarray, most: int, ends: np.ndarray, order: np.nd
         place = most - blocks[i]
         order[ends[place]] = i
         ends[place] += 1
+
+
+_count = _count_blocks
+_sort = _counting_sort
+
+
+@kernel(types.void(INTS_IN, INT, INT, INTS_OUT))
+def order_by_blocks(offsets: np.ndarray, block: int, overhead: int, order: np.ndarray) -> None:
+    """``plan``'s order alone, without leaving compiled code; messages that differ vastly in length stay as they are."""
+    count = len(order)
+    blocks = np.empty(count, np.int64)
+    fewest, most = _count(offsets, block, overhead, blocks)
+    if fewest == most or most > 4 * count + 4096:
+        for i in range(count):
+            order[i] = i
+    else:
+        _sort(blocks, most, np.zeros(most + 2, np.int64), order)
 
 
 @kernel(INT(INTS_IN, INTS_IN, INT, INT, INTS_OUT))

@@ -7,17 +7,15 @@ LLVM lowers the same code to AVX-512 (``vprolq``, ``vpternlogq``), to AVX2 or to
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from llvmlite import binding, ir
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
+
+from chaindp.kernels.compilation import compiled
 
 __all__ = [
     "BYTES_IN",
@@ -49,30 +47,11 @@ _I32 = ir.IntType(32)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@functools.cache
-def _sources() -> str:
-    """A digest of this package's source: what every cached kernel was compiled from."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-class _PackageCache(FunctionCache):  # type: ignore[misc]
-    """numba's disk cache, which only looks at the file of the function itself, made aware of the whole package: kernels
-    inline code of other modules, and a stale one would hash wrongly.
-    """
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (*super()._index_key(sig, codegen), _sources())
-
-
 def kernel(signature: Any) -> Callable[[F], F]:
     """Compile a function for ``signature`` now, or load it from the disk cache. Compiled code runs without the GIL."""
 
     def compile_now(function: F) -> F:
-        dispatcher = njit(nogil=True)(function)
-        dispatcher._cache = _PackageCache(function)
+        dispatcher = compiled(function)
         dispatcher.compile(signature)
         dispatcher.disable_compile()
         return dispatcher  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from chaindp_cpu import keccak, sha256
+from chaindp_cpu import batches, keccak, sha256
 from chaindp_cpu.simd import BYTES_IN, BYTES_OUT, INT, INTS_IN, INTS_OUT, Lanes, copy_bytes, data_pointer, kernel
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "fill_holes",
     "gather_pairs",
     "gather_paths",
+    "hash_levels",
     "hash_pairs",
     "hash_subtrees",
 ]
@@ -33,6 +34,8 @@ SUBTREE_HEIGHT = 7
 """How far up: 16 nodes remain, the least that fills the vectors of either hash."""
 
 _keccak_pairs = keccak.hash_pairs
+_keccak_ragged = keccak.hash_ragged
+_order_by_blocks = batches.order_by_blocks
 _sha256_pairs = sha256.hash_pairs
 
 
@@ -163,3 +166,36 @@ def fill_holes(
     """Write the child digests of the splices ``first`` to ``last`` into their holes."""
     for i in range(first, last):
         _copy_digest(digests, 32 * splice_child[i], encodings, splice_at[i])
+
+
+_fill_holes = fill_holes
+
+
+@kernel(types.void(BYTES_OUT, INTS_IN, INTS_IN, INTS_IN, INTS_IN, BYTES_OUT))
+def hash_levels(
+    encodings: np.ndarray,
+    offsets: np.ndarray,
+    levels: np.ndarray,
+    splice_at: np.ndarray,
+    splice_child: np.ndarray,
+    digests: np.ndarray,
+) -> None:
+    """Fill the holes of every level in turn, in place, and hash its nodes to flat ``digests``, all in one call.
+
+    A call for each level would come back to the interpreter dozens of times for a few milliseconds of work, and where
+    other threads keep the interpreter busy, each return waits for them.
+    """
+    words = digests.view(np.uint64)
+    hole = 0
+    for level in range(len(levels) - 1):
+        first, last = levels[level], levels[level + 1]
+        count = last - first
+        if count == 0:
+            continue
+        begin = hole
+        while hole < len(splice_at) and splice_at[hole] < offsets[last]:
+            hole += 1
+        _fill_holes(encodings, splice_at, splice_child, begin, hole, digests)
+        order = np.empty(count, np.int64)
+        _order_by_blocks(offsets[first : last + 1], keccak.RATE, 0, order)
+        _keccak_ragged(encodings, offsets[first : last + 1], order, 0, count, words[4 * first : 4 * last])

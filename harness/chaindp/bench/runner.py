@@ -296,7 +296,7 @@ def _sample(
     assert kernels is not None
     args = compare.copy_args(pristine)
     kernels.take_calls()
-    np.empty(contender.output_bytes, dtype=np.uint8).fill(0)  # MEMORY_RULE
+    _touch_memory(contender.output_bytes)
     output = kernels.call(spec.name, *args)
     calls = kernels.take_calls()
     if compare.changed_arguments(args, pristine):
@@ -309,6 +309,11 @@ def _sample(
     reference = expected.of(kernels.backend.label)
     if reference is not None:
         contender.last = (output, (*reference, repetition))
+
+
+def _touch_memory(count: int) -> None:
+    """Make the machine provide ``count`` bytes: see MEMORY_RULE."""
+    np.empty(count, dtype=np.uint8).fill(0)
 
 
 def _settle(contender: _Contender, spec: KernelSpec) -> None:

@@ -7,7 +7,6 @@ Keys are hashed (yellow paper, section 4.1): keccak256 of the address, and of th
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -281,21 +280,16 @@ class State:
 class StateReader:
     """A committed state, read one key at a time: from the root down, every node fetched from the store and parsed.
 
-    Independent of any ``State``, so it may be used in one thread while another changes the state and commits. One
-    reader is for one thread at a time. Encodings of nodes are kept, up to ``cache_bytes``, the least recently used
-    leaving first.
+    Independent of any ``State``, so it may be used in one thread while another changes the state and commits.
     """
 
-    def __init__(self, store: Store, root: bytes, kernels: KernelSet, *, cache_bytes: int = 64 << 20) -> None:
+    def __init__(self, store: Store, root: bytes, kernels: KernelSet) -> None:
         """The state under ``root`` of ``store``; ``kernels`` hash the keys."""
         if len(root) != 32:
             raise UsageError(f"a state root has 32 bytes, not {len(root)}")
         self._store = store
         self._root = root
         self._kernels = kernels
-        self._limit = cache_bytes
-        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
-        self._cached = 0
 
     def accounts(self, addresses: np.ndarray, keys: np.ndarray | None = None) -> Accounts:
         """The accounts at ``addresses`` uint8[A,20]. ``keys``: their keccak256 uint8[A,32], where it is known
@@ -357,7 +351,6 @@ class StateReader:
     def _find(self, fetch: Callable[[bytes], bytes], root: bytes, key: bytes) -> bytes | None:
         if root == EMPTY_ROOT:
             return None
-        cache = self._cache
         path = key.hex()
         depth = 0
         digest = root
@@ -365,12 +358,7 @@ class StateReader:
         try:
             while True:
                 if node is None:
-                    node = cache.get(digest)
-                    if node is None:
-                        node = fetch(digest)
-                        self._remember(digest, node)
-                    else:
-                        cache.move_to_end(digest)
+                    node = fetch(digest)
                 end = len(node)
                 at = 1 if node[0] < 0xF8 else node[0] - 0xF6
                 # A branch has 17 items, a leaf or extension two: the second item of those ends the node.
@@ -401,12 +389,6 @@ class StateReader:
                     node = node[at : _skip(node, at)]
         except IndexError:
             raise StoreError(f"trie node {digest.hex()} is malformed") from None
-
-    def _remember(self, digest: bytes, node: bytes) -> None:
-        self._cache[digest] = node
-        self._cached += len(node) + 150  # two bytes objects and a place in the dict
-        while self._cached > self._limit and self._cache:
-            self._cached -= len(self._cache.popitem(last=False)[1]) + 150
 
 
 def _skip(data: bytes, at: int) -> int:

@@ -166,7 +166,7 @@ _RESULTS: dict[str, Callable[..., Sequence[tuple[type, tuple[int | None, ...]]]]
     "merkle_open": lambda nodes, count, indices, *_: [(np.uint8, (len(indices), None, 32))],
     "ecrecover": lambda digests, _: [(np.uint8, (len(digests), 20)), (np.bool_, (len(digests),))],
 }
-"""Dtype and shape of each built-in kernel's results: what else a backend may not hand to the chain. None: any length."""
+"""Dtype and shape of each built-in kernel's results, which a backend must hand to the chain. None: any length."""
 
 
 def _result_problem(kernel: str, args: tuple[Any, ...], output: Any) -> str:

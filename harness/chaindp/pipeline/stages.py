@@ -18,20 +18,18 @@ import numpy as np
 from chaindp.chain.admission import Admission
 from chaindp.chain.codec.headers import EMPTY_OMMERS_HASH, Header
 from chaindp.chain.codec.receipts import block_bloom, encode_receipts, logs_bloom
-from chaindp.chain.codec.transactions import decode_transactions, recover_senders
+from chaindp.chain.codec.transactions import HOMESTEAD, decode_transactions, recover_senders
 from chaindp.chain.execution.executor import Executor
+from chaindp.chain.execution.validity import static_faults
 from chaindp.chain.keytable import KeyTable
-from chaindp.chain.state import EMPTY_CODE_HASH, State, StateReader
+from chaindp.chain.state import State, StateReader
 from chaindp.chain.store import Store
 from chaindp.chain.trie import ordered_root
-from chaindp.chain.types import AccessHints, Accounts, BlockEnv, Ragged, StorageCells, TransactionBatch
+from chaindp.chain.types import EMPTY_CODE_HASH, AccessHints, Accounts, BlockEnv, Ragged, StorageCells, TransactionBatch
 from chaindp.errors import ChaindpError, CheckFailed
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.block import BlockInFlight, Stage
 from chaindp.workload import Workload
-
-HOMESTEAD = 1_150_000
-"""The mainnet block from which a signature's s must be in the lower half of the curve's order (EIP-2)."""
 
 __all__ = ["KERNELS_NEEDED", "Chain", "ChainParams"]
 
@@ -115,7 +113,7 @@ class Chain:
     # admit ------------------------------------------------------------------------------------------------------------
 
     def admit(self, block: BlockInFlight) -> int:
-        """Decode, recover every sender, check nonce and funds."""
+        """Decode, recover every sender, refuse what could not be executed, check nonce and funds."""
         header = block.input.header_rlp
         low_s = header is None or Header.from_rlp(header).number >= HOMESTEAD
         batch = decode_transactions(block.input.transactions, low_s=low_s)
@@ -125,7 +123,10 @@ class Chain:
         if block.input.senders is not None and not np.array_equal(batch.sender, block.input.senders):
             raise CheckFailed(f"block {block.index}: a recovered sender is not the one that the block data names")
         if self._admission is not None:
-            block.admitted, block.sender_accounts = self._admission.admit(batch)
+            env = self.block_env(block.index)
+            block.admitted, block.sender_accounts = self._admission.admit(
+                batch, static_faults(env, batch), gas_limit=env.gas_limit
+            )
         return 0
 
     # order ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from chaindp.chain.codec.rlp_jit import (
     bytes_length,
@@ -24,6 +23,7 @@ from chaindp.chain.codec.rlp_jit import (
 )
 from chaindp.chain.types import Ragged, Receipts
 from chaindp.errors import InputError
+from chaindp.kernels.compilation import compiled
 
 if TYPE_CHECKING:
     from chaindp.kernels.kernelset import KernelSet
@@ -33,7 +33,7 @@ __all__ = ["BLOOM_BYTES", "block_bloom", "encode_receipts", "logs_bloom"]
 BLOOM_BYTES = 256
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bloom_entries(address, topic_count, topics, data, offsets):  # type: ignore[no-untyped-def]
     """All addresses and topics end to end, log after log, to hash in one batch."""
     at = 0
@@ -49,7 +49,7 @@ def _bloom_entries(address, topic_count, topics, data, offsets):  # type: ignore
             offsets[entry] = at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _set_bits(log_tx, topic_count, digests, blooms):  # type: ignore[no-untyped-def]
     entry = 0
     for log in range(len(log_tx)):
@@ -61,7 +61,7 @@ def _set_bits(log_tx, topic_count, digests, blooms):  # type: ignore[no-untyped-
             entry += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _payloads(  # type: ignore[no-untyped-def]
     cumulative_gas, log_tx, topic_count, data, offsets, log_payload, logs_payload, payload
 ):
@@ -73,13 +73,13 @@ def _payloads(  # type: ignore[no-untyped-def]
         payload[i] = 1 + uint64_length(cumulative_gas[i]) + 3 + 256 + list_length(logs_payload[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lengths(type_, payload, out):  # type: ignore[no-untyped-def]
     for i in range(len(payload)):
         out[i] = list_length(payload[i]) + (1 if type_[i] > 0 else 0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write(  # type: ignore[no-untyped-def]
     type_, status, cumulative_gas, blooms, log_tx, address, topic_count, topics, data, data_offsets,
     log_payload, logs_payload, payload, offsets, out,

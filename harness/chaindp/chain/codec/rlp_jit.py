@@ -14,8 +14,9 @@ Source: Ethereum Yellow Paper, appendix B.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numba.extending import intrinsic
+
+from chaindp.kernels.compilation import compiled
 
 __all__ = [
     "OK",
@@ -90,7 +91,7 @@ def borrowed(context, array):  # type: ignore[no-untyped-def]
     return array(array), generate
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_bytes(out, position, data, start, stop):  # type: ignore[no-untyped-def]
     """Copy ``data[start:stop]`` to ``out[position:]``; returns the position after it."""
     to, source = np.uint64(position), np.uint64(start)
@@ -99,7 +100,7 @@ def copy_bytes(out, position, data, start, stop):  # type: ignore[no-untyped-def
     return position + stop - start
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_header(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, payload start, payload stop, is list) of the item at ``position``; nothing from ``end`` on is read."""
     if position >= end:
@@ -132,7 +133,7 @@ def read_header(data, position, end):  # type: ignore[no-untyped-def]
     return OK, start, start + length, is_list
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_uint(data, position, end, max_bytes):  # type: ignore[no-untyped-def]
     """(reason, digits start, digits stop) of the canonical integer of at most ``max_bytes`` bytes at ``position``."""
     reason, start, stop, is_list = read_header(data, position, end)
@@ -147,7 +148,7 @@ def read_uint(data, position, end, max_bytes):  # type: ignore[no-untyped-def]
     return OK, start, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_uint64(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, value uint64, position after the item) of the canonical integer below 2**64 at ``position``."""
     reason, start, stop = read_uint(data, position, end, 8)
@@ -158,7 +159,7 @@ def read_uint64(data, position, end):  # type: ignore[no-untyped-def]
     return reason, value, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_word(data, position, end, words, at):  # type: ignore[no-untyped-def]
     """(reason, position after): the canonical integer below 2**256 at ``position`` into ``words[at:at + 32]``."""
     reason, start, stop = read_uint(data, position, end, 32)
@@ -170,7 +171,7 @@ def read_word(data, position, end, words, at):  # type: ignore[no-untyped-def]
     return reason, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def uint64_length(value):  # type: ignore[no-untyped-def]
     """Bytes of the RLP of an unsigned 64-bit integer: 1 to 9."""
     if value < np.uint64(0x80):
@@ -182,7 +183,7 @@ def uint64_length(value):  # type: ignore[no-untyped-def]
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_uint64(out, position, value):  # type: ignore[no-untyped-def]
     """Write the RLP of an unsigned 64-bit integer; returns the position after it."""
     if value == np.uint64(0):
@@ -199,7 +200,7 @@ def write_uint64(out, position, value):  # type: ignore[no-untyped-def]
     return position + 1 + size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _leading_zeros(words, at):  # type: ignore[no-untyped-def]
     first = 0
     while first < 32 and words[np.uint64(at + first)] == 0:
@@ -207,7 +208,7 @@ def _leading_zeros(words, at):  # type: ignore[no-untyped-def]
     return first
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def word_length(words, at):  # type: ignore[no-untyped-def]
     """Bytes of the RLP of the integer in ``words[at:at + 32]``: 1 to 33."""
     first = _leading_zeros(words, at)
@@ -216,7 +217,7 @@ def word_length(words, at):  # type: ignore[no-untyped-def]
     return 33 - first
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_word(out, position, words, at):  # type: ignore[no-untyped-def]
     """Write the RLP of the integer in ``words[at:at + 32]``; returns the position after it."""
     first = _leading_zeros(words, at)
@@ -227,7 +228,7 @@ def write_word(out, position, words, at):  # type: ignore[no-untyped-def]
     return position + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def list_length(payload):  # type: ignore[no-untyped-def]
     """Bytes of a list (or of a string that needs a prefix) with ``payload`` bytes, its header included."""
     if payload < 56:
@@ -240,7 +241,7 @@ def list_length(payload):  # type: ignore[no-untyped-def]
     return size + payload
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write_header(out, position, base, payload):  # type: ignore[no-untyped-def]
     if payload < 56:
         out[np.uint64(position)] = base + payload
@@ -254,13 +255,13 @@ def _write_header(out, position, base, payload):  # type: ignore[no-untyped-def]
     return position + 1 + digits
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_list_header(out, position, payload):  # type: ignore[no-untyped-def]
     """Write the header of a list with ``payload`` bytes; returns the position after it."""
     return _write_header(out, position, 0xC0, payload)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def bytes_length(data, start, stop):  # type: ignore[no-untyped-def]
     """Bytes of the RLP of the string ``data[start:stop]``."""
     if stop - start == 1 and data[np.uint64(start)] < 0x80:
@@ -268,7 +269,7 @@ def bytes_length(data, start, stop):  # type: ignore[no-untyped-def]
     return list_length(stop - start)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_bytes(out, position, data, start, stop):  # type: ignore[no-untyped-def]
     """Write the RLP of the string ``data[start:stop]``; returns the position after it."""
     if not (stop - start == 1 and data[np.uint64(start)] < 0x80):

@@ -12,7 +12,6 @@ Field order by type (all inside one list; typed envelopes put their type byte be
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from chaindp.chain.codec import rlp_jit
 from chaindp.chain.codec.rlp_jit import (
@@ -37,6 +36,7 @@ from chaindp.chain.codec.rlp_jit import (
     write_uint64,
     write_word,
 )
+from chaindp.kernels.compilation import compiled
 
 __all__ = [
     "FIELDS",
@@ -107,7 +107,7 @@ LIMITS = np.frombuffer(_N.to_bytes(32, "big") + (_N // 2).to_bytes(32, "big"), d
 """Two words: the order of secp256k1, which r and s stay below, and the largest s that EIP-2 allows."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _compare(a, at, b, b_at):  # type: ignore[no-untyped-def]
     """-1, 0 or 1 as the word at ``a[at:]`` is less than, equal to or greater than the word at ``b[b_at:]``."""
     first, second = np.uint64(at), np.uint64(b_at)
@@ -118,7 +118,7 @@ def _compare(a, at, b, b_at):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sized(data, position, end, size):  # type: ignore[no-untyped-def]
     """(reason, start, stop) of the byte string of exactly ``size`` bytes at ``position``."""
     reason, start, stop, is_list = read_header(data, position, end)
@@ -130,7 +130,7 @@ def _sized(data, position, end, size):  # type: ignore[no-untyped-def]
     return reason, start, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _list(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, start, stop) of the list at ``position``."""
     reason, start, stop, is_list = read_header(data, position, end)
@@ -139,7 +139,7 @@ def _list(data, position, end):  # type: ignore[no-untyped-def]
     return reason, start, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _access_list(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, position after, addresses, storage keys): [[address, [storage key, ...]], ...] of EIP-2930."""
     addresses, keys = 0, 0
@@ -168,7 +168,7 @@ def _access_list(data, position, end):  # type: ignore[no-untyped-def]
     return OK, stop, addresses, keys
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_access_lists(data, offsets, addresses, keys):  # type: ignore[no-untyped-def]
     """How much each ``data[offsets[i]:offsets[i + 1]]`` lists, into int64[N] twice; nothing counts as an empty list.
 
@@ -185,7 +185,7 @@ def count_access_lists(data, offsets, addresses, keys):  # type: ignore[no-untyp
     return -1, OK
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _blob_hashes(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, position after): [versioned hash, ...] of EIP-4844, at least one."""
     reason, at, stop = _list(data, position, end)
@@ -198,7 +198,7 @@ def _blob_hashes(data, position, end):  # type: ignore[no-untyped-def]
     return reason, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _authorizations(data, position, end):  # type: ignore[no-untyped-def]
     """(reason, position after): [[chain id, address, nonce, y parity, r, s], ...] of EIP-7702, at least one."""
     reason, at, stop = _list(data, position, end)
@@ -224,7 +224,7 @@ def _authorizations(data, position, end):  # type: ignore[no-untyped-def]
     return reason, stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scalar(data, position, end, limits, limit, signature, at):  # type: ignore[no-untyped-def]
     """(reason, position after): r or s into ``signature[at:at + 32]``, at most the word at ``limits[limit:]``."""
     reason, position = read_word(data, position, end, signature, at)
@@ -238,7 +238,7 @@ def _scalar(data, position, end, limits, limit, signature, at):  # type: ignore[
     return reason, position
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decode_row(  # type: ignore[no-untyped-def]
     data, start, stop, i, limits, s_limit,
     type_, chain_id, nonce, gas_limit, max_fee, max_priority_fee, to, creates, value, spans, signature,
@@ -358,7 +358,7 @@ def _decode_row(  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decode_rows(  # type: ignore[no-untyped-def]
     data, offsets, limits, s_limit,
     type_, chain_id, nonce, gas_limit, max_fee, max_priority_fee, to, creates, value, spans, signature,
@@ -381,21 +381,21 @@ def decode_rows(  # type: ignore[no-untyped-def]
     return -1, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_spans(data, spans, offsets, out):  # type: ignore[no-untyped-def]
     """Copy ``data[spans[i,0]:spans[i,1]]`` to ``out[offsets[i]:]`` for all i."""
     for i in range(len(spans)):
         copy_bytes(out, offsets[i], data, spans[i, 0], spans[i, 1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _legacy_v(chain_id, parity):  # type: ignore[no-untyped-def]
     if chain_id == np.uint64(0):
         return np.uint64(27) + np.uint64(parity)
     return np.uint64(35) + np.uint64(2) * chain_id + np.uint64(parity)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def payload_lengths(  # type: ignore[no-untyped-def]
     signed, type_, chain_id, nonce, gas_limit, max_fee, max_priority_fee, creates, value,
     data, data_offsets, access, access_offsets, extra, extra_offsets, signature, out,
@@ -425,7 +425,7 @@ def payload_lengths(  # type: ignore[no-untyped-def]
         out[i] = size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_rows(  # type: ignore[no-untyped-def]
     signed, type_, chain_id, nonce, gas_limit, max_fee, max_priority_fee, creates, value,
     data, data_offsets, access, access_offsets, extra, extra_offsets, signature, to, payloads, offsets, out,
@@ -479,7 +479,7 @@ def write_rows(  # type: ignore[no-untyped-def]
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def envelope_lengths(type_, payloads, out):  # type: ignore[no-untyped-def]
     """Bytes of every envelope, from the bytes inside its list, into ``out`` int64[N]."""
     for i in range(len(type_)):
