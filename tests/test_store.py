@@ -139,7 +139,7 @@ def test_readers_in_threads_while_blocks_are_committed(tmp_path: Path) -> None:
             except Exception as error:
                 wrong.append(error)
 
-        # Made before the readers start: the reference hash would wait for the interpreter at each of its many small calls.
+        # Made before the readers start: the reference hash would wait for the interpreter at each small call.
         prepared = []
         for block in range(1, 9):
             fresh = [b"first of %d" % block, *(os.urandom(300) for _ in range(1000))]

@@ -277,6 +277,11 @@ class State:
         self._changed.discard(key)
 
 
+FULL_BRANCH = 3 + 16 * 33 + 1
+"""Bytes of a branch with sixteen hashed children and no value. No other node of a state trie is that long: records of
+accounts and storage words are shorter."""
+
+
 class StateReader:
     """A committed state, read one key at a time: from the root down, every node fetched from the store and parsed.
 
@@ -360,6 +365,12 @@ class StateReader:
                 if node is None:
                     node = fetch(digest)
                 end = len(node)
+                if end == FULL_BRANCH and node[0] == 0xF9:
+                    # Most of the way down: sixteen digests side by side, so the child's place is known.
+                    at = 4 + 33 * int(path[depth], 16)
+                    digest, node = node[at : at + 32], None
+                    depth += 1
+                    continue
                 at = 1 if node[0] < 0xF8 else node[0] - 0xF6
                 # A branch has 17 items, a leaf or extension two: the second item of those ends the node.
                 first, second = _string(node, at, end)

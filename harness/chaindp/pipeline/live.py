@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.block import BlockInFlight, Span, Stage
@@ -24,10 +22,6 @@ two cores: preload and execute need the interpreter's lock most of the time, so 
 
 QUEUE_BLOCKS = 2
 """How many finished blocks may wait between two threads: enough to smooth uneven blocks, and a bound on memory."""
-
-# A stage that comes back from a kernel waits for the interpreter for at most this long; the default of 5 ms would be
-# charged to every kernel call that overlaps with execution.
-SWITCH_INTERVAL_S = 0.0005
 
 
 class StageRunner:
@@ -54,16 +48,6 @@ def run_sequential(runners: Sequence[StageRunner], blocks: Sequence[BlockInFligh
     for block in blocks:
         for runner in runners:
             runner.run(block)
-
-
-@contextmanager
-def _switch_interval(seconds: float) -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(seconds)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 class _StoppedError(Exception):
@@ -147,5 +131,4 @@ def run_pipelined(
     ``stop`` is set when a stage fails or the caller is interrupted; a stage that waits for something may wait on it.
     """
     groups = [[runner for runner in runners if runner.stage in stages] for stages in THREADS]
-    with _switch_interval(SWITCH_INTERVAL_S):
-        _Line([group for group in groups if group], stop or threading.Event()).run(blocks)
+    _Line([group for group in groups if group], stop or threading.Event()).run(blocks)
