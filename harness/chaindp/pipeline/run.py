@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from chaindp.pipeline.record import Recorder
 from chaindp.pipeline.stages import ChainParams
 from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.plugins import Registry, select
+from chaindp.results.store import process_alive
 from chaindp.results.table import SampleTable
 from chaindp.workload import CHAIN_ID, BlockInput, Workload, WorkloadParams, WorkloadSpec
 
@@ -44,6 +47,8 @@ LIMITS = {
     "threads": 4_096,
 }
 """The most that each option may ask for: memory holds no more, and nothing that this tool is for needs it."""
+
+SCRATCH = "chaindp-run-"
 
 KEEP_BYTES = 1 << 30
 """Arguments and results kept for the audit of a stage's pass; calls beyond are not audited, and the table says so."""
@@ -449,5 +454,14 @@ def measure_run(
 
     Raises UsageError for what cannot be run; a level that does not hold is a failed row and a line in ``failures``.
     """
-    with tempfile.TemporaryDirectory(prefix="chaindp-") as scratch:
+    _remove_stale_scratch()
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
         return _Run(config, registry, table, progress, Path(scratch)).execute()
+
+
+def _remove_stale_scratch() -> None:
+    """Remove the stores that runs which were killed left in the folder for temporary files."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        pid = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if pid.isdecimal() and not process_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)

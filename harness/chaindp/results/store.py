@@ -26,7 +26,7 @@ from chaindp.results.schema import SCHEMA_VERSION, conform
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DEFAULT_RUNS", "RUN_JSON", "SAMPLES", "json_bytes", "load", "new_run_id", "write_run"]
+__all__ = ["DEFAULT_RUNS", "RUN_JSON", "SAMPLES", "json_bytes", "load", "new_run_id", "process_alive", "write_run"]
 
 DEFAULT_RUNS = Path("results/runs")
 """Where run folders go unless told otherwise, relative to the current folder."""
@@ -134,7 +134,7 @@ def remove_stale(parent: Path) -> list[str]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             age = time.time() - os.fstat(descriptor).st_mtime
-            if not _alive(int(match["pid"])) or age > _STALE_SECONDS:
+            if not process_alive(int(match["pid"])) or age > _STALE_SECONDS:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 removed.append(entry.name)
         except OSError:
@@ -144,7 +144,8 @@ def remove_stale(parent: Path) -> list[str]:
     return removed
 
 
-def _alive(pid: int) -> bool:
+def process_alive(pid: int) -> bool:
+    """Whether there is a process with this id, ours or not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
