@@ -124,10 +124,18 @@ def test_a_wrong_call_is_one_line_and_writes_nothing(tmp_path: Path, arguments: 
 
 def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "chaindp", "bench", "keccak256", "--size", "1000", "--repeat", "1000000"]
-    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(2.5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+
+    def listen() -> None:
+        # A shell starts background jobs deaf to interrupts, and what they start inherits it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
+        try:
+            time.sleep(4)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "chaindp: error: interrupted"
     assert "Traceback" not in err
