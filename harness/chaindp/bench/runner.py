@@ -178,6 +178,10 @@ def _bench_size(
     for repetition in range(plan.repeat):
         pristine = _generate(spec, plan, size, repetition)
         units = int(spec.units(*pristine))
+        if units == 0:
+            for contender in contenders:
+                contender.skipped = contender.skipped or f"size {size} has no {spec.unit} to time"
+            break
         expected = _References(backends, spec, pristine)
         # Another order each time, so that no backend always inherits the caches or the clock of the same other one.
         for index in order.permutation(len(contenders)):

@@ -36,7 +36,11 @@ SUMMARY = "summary.txt"
 @click.option("--backend", "backends", multiple=True, metavar="[STAGE=]NAME", help="Who hashes, from the top level on.")
 @click.option("--ablate", multiple=True, metavar="MECHANISM", help="Switch one mechanism off at every level.")
 @click.option(
-    "--threads", type=int, default=os.cpu_count() or 1, show_default="all cores", help="Host threads a backend."
+    "--threads",
+    type=int,
+    default=os.cpu_count() or 1,
+    show_default="all cores",
+    help="Host threads of a backend, and in model mode the cores.",
 )
 @click.option(
     "--slot", "slot_s", type=float, default=0.02, show_default=True, help="Slot of the consensus, in seconds."
@@ -74,7 +78,7 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
         output.emit(_document(run_id, path, frame, config, outcome))
     elif _measured(frame):
         print(_text(frame, config, outcome))
-        print(f"\n{path}: samples.parquet, run.json, {PLOT}")
+        print(f"\n{path}: samples.parquet, run.json, {PLOT}, {SUMMARY}")
     return 1 if outcome.failures else 0
 
 

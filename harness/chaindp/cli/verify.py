@@ -33,12 +33,15 @@ _BACKEND = click.option(
 )
 
 
-@click.group()
-def verify() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def verify(context: click.Context) -> None:
     """Check real Ethereum blocks and the official test files; exits 1 where something does not hold.
 
     PATH is a JSON file, a directory of them or a .tar.gz archive.
     """
+    if context.invoked_subcommand is None:
+        raise click.UsageError(f"say what to verify: {', '.join(verify.commands)}", context)
 
 
 @verify.command()

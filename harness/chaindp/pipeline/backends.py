@@ -15,6 +15,9 @@ from chaindp.plugins import Registry
 
 __all__ = ["BASELINE", "DEFAULT", "BackendPool", "parse_backends", "stage_backends"]
 
+SERVABLE = tuple(stage for stage in KERNELS_NEEDED if stage is not Stage.EXECUTE)
+"""The stages that a backend can be asked for. What execution looks up late is hashed where preload hashes."""
+
 BASELINE = "cpu:scalar"
 """One message hashed at a time, on one thread: what a level without parallel Merkleization runs on."""
 
@@ -43,7 +46,7 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
             stage = Stage(stage_name)
         except ValueError:
             raise UsageError(f"--backend {request}: no stage {stage_name!r}; there are: {', '.join(Stage)}") from None
-        if stage not in KERNELS_NEEDED:
+        if stage not in SERVABLE:
             raise UsageError(f"--backend {request}: stage {stage} calls no kernel that a backend could take over")
         if stage in chosen:
             raise UsageError(f"--backend {request}: {stage} was given to {chosen[stage]} already")
@@ -54,9 +57,9 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
     if general is not None:
         spec, _ = registry.backend_spec(general)
         supported = [name for name in spec.capabilities if spec.supports(name)]
-        served = [stage for stage, needed in KERNELS_NEEDED.items() if not kernels_needed(supported, needed)]
+        served = [stage for stage in SERVABLE if not kernels_needed(supported, KERNELS_NEEDED[stage])]
         if not served:
-            needs = "; ".join(f"{stage} needs {', '.join(needed)}" for stage, needed in KERNELS_NEEDED.items())
+            needs = "; ".join(f"{stage} needs {', '.join(KERNELS_NEEDED[stage])}" for stage in SERVABLE)
             raise UsageError(f"--backend {general}: {spec.name} can serve no stage ({needs})")
         chosen = dict.fromkeys(served, general) | chosen
     return chosen
@@ -71,7 +74,9 @@ def stage_backends(plan: LevelPlan, asked_for: Mapping[Stage, str]) -> dict[Stag
     by_level = dict.fromkeys(KERNELS_NEEDED, BASELINE)
     if parallel:
         by_level |= dict.fromkeys((Stage.MERKLEIZE, Stage.PROVE), DEFAULT)
-    return by_level | dict(asked_for) if plan.has(HETEROGENEOUS) else by_level
+    if plan.has(HETEROGENEOUS):
+        by_level |= asked_for
+    return by_level | {Stage.EXECUTE: by_level[Stage.PRELOAD]}
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from chaindp.pipeline.levels import LEVELS, MECHANISMS, LevelPlan
+from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
 __all__ = ["run_summary"]
@@ -31,6 +31,9 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     for line in explain(frame):
         console.print(line)
     console.print()
+    for plan in plans:
+        if plan.has(HETEROGENEOUS):
+            console.print(_backends(frame, plan.level.number))
     for reason in failures(frame)["reason"]:
         console.print(f"FAILED: {reason}")
     skipped: dict[str, str] = {}
@@ -64,15 +67,17 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
     table.add_column("level")
     table.add_column("claim", justify="right")
     table.add_column("measured", justify="right")
-    for name in ("tx/s", "slowest", "fastest", "with admit", f"x DP{base}"):
+    for name in ("tx/s", "slowest", "fastest", "with admit", f"with admit, x DP{base}"):
         table.add_column(name, justify="right")
     if modelled:
         table.add_column("model error", justify="right")
-    table.add_column("adds")
+    table.add_column("adds", overflow="fold")
     measured = rungs.set_index("level")
+    before: frozenset[str] = frozenset()
     for plan in plans:
         level = plan.level
-        adds = _adds(plan)
+        adds = _adds(plan, before)
+        before = plan.on
         if level.number not in measured.index:
             table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *([""] if modelled else []), adds)
             continue
@@ -80,7 +85,7 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
         table.add_row(
             level.name,
             level.claim,
-            f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) else "",
+            f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) and base == 0 else "-",
             f"{rung['tps']:,.0f}",
             f"{rung['tps_low']:,.0f}",
             f"{rung['tps_high']:,.0f}",
@@ -92,15 +97,14 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
     return table
 
 
-def _adds(plan: LevelPlan) -> str:
-    """The level's own mechanisms, each with the reason where it is not on."""
-    parts = []
-    for mechanism in MECHANISMS:
-        if mechanism.level == plan.level.number:
-            reason = plan.skipped.get(mechanism.name)
-            parts.append(mechanism.name if reason is None else f"{mechanism.name}: {reason.partition(':')[0]}")
-        elif mechanism.level > plan.level.number and plan.has(mechanism.name):
-            parts.append(mechanism.name)
+def _adds(plan: LevelPlan, before: frozenset[str]) -> str:
+    """What is on that was not in the row above, and the level's own mechanisms that are not on, with why."""
+    parts = [mechanism.name for mechanism in MECHANISMS if mechanism.name in plan.on - before]
+    parts += [
+        f"{mechanism.name}: {plan.skipped[mechanism.name].partition(':')[0]}"
+        for mechanism in MECHANISMS
+        if mechanism.level == plan.level.number and mechanism.name in plan.skipped
+    ]
     return "\n".join(parts) or LEVELS[plan.level.number].title.partition(":")[0]
 
 
@@ -144,6 +148,13 @@ def _latency_table(waits: pd.DataFrame) -> Table:
         cells = [f"{rows[column][kind] / 1e6:,.0f}" for kind, _ in kinds for column in ("p50_ns", "p99_ns")]
         table.add_row(f"DP{level}", *cells)
     return table
+
+
+def _backends(frame: pd.DataFrame, level: int) -> str:
+    """Which backend ran the kernels of which stages at a level."""
+    rows = frame[(frame["level"] == level) & (frame["metric"] == "busy") & frame["backend_ran"].notna()]
+    ran = rows.drop_duplicates("stage").groupby("backend_ran")["stage"].agg(", ".join)
+    return f"DP{level} hashed on " + "; ".join(f"{backend}: {stages}" for backend, stages in ran.items())
 
 
 def _skipped_stages(frame: pd.DataFrame) -> list[str]:

@@ -174,7 +174,8 @@ def explain(frame: pd.DataFrame) -> list[str]:
                 missing = mine[(mine["status"] == "skipped") & ~mine["mechanism"].isin(before[1])]
                 reasons = "; ".join(f"{row.mechanism}: {row.reason}" for row in missing.tail(2).itertuples())
                 text += f" with nothing switched on that was not ({reasons}), so the difference is noise"
-        lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages)}")
+        blocks = frame[(frame["level"] == rung["level"]) & (frame["metric"] == "busy")]["block"].nunique()
+        lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages, int(blocks))}")
         before = (rung, on, stages)
     return lines
 
@@ -190,7 +191,7 @@ def _change(new: list[str], before: pd.DataFrame, after: pd.DataFrame) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame) -> str:
+def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> str:
     """What the throughput of a level is bounded by."""
     wall = 1e9 / rung["tps"]
     waiting = stages["wait_ns_per_tx"].sum()
@@ -204,6 +205,8 @@ def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame) -> str:
         idle = 1 - work.sum() / wall
         disk = f"; {idle:.0%} is waiting, mostly for the disk" if idle > 0.05 else ""
         return f"One thread does everything: {top}{disk}"
+    if blocks == 1:
+        return "The run has one block, so nothing can overlap: give it more --txs or smaller --block-txs"
     cores = work.sum() / wall
     if not math.isfinite(cores):
         return ""
