@@ -26,7 +26,7 @@ _LIMBS = 4
 
 
 @numba.njit(cache=True, nogil=True)
-def _limbs(word: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover - compiled
+def _limbs(word: np.ndarray, out: np.ndarray) -> None:
     for limb in range(_LIMBS):
         value = np.uint64(0)
         for i in range(8):
@@ -35,7 +35,7 @@ def _limbs(word: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover - com
 
 
 @numba.njit(cache=True, nogil=True)
-def _multiply(limbs: np.ndarray, factor: np.uint64, out: np.ndarray) -> bool:  # pragma: no cover - compiled
+def _multiply(limbs: np.ndarray, factor: np.uint64, out: np.ndarray) -> bool:
     """Out = limbs * factor; True where it does not fit 256 bits."""
     mask = np.uint64(0xFFFFFFFF)
     carry = np.uint64(0)
@@ -57,7 +57,7 @@ def _multiply(limbs: np.ndarray, factor: np.uint64, out: np.ndarray) -> bool:  #
 
 
 @numba.njit(cache=True, nogil=True)
-def _subtract(limbs: np.ndarray, amount: np.ndarray) -> bool:  # pragma: no cover - compiled
+def _subtract(limbs: np.ndarray, amount: np.ndarray) -> bool:
     """Limbs -= amount where it suffices; False, and nothing changed, where it does not."""
     for i in range(_LIMBS - 1, -1, -1):
         if limbs[i] != amount[i]:
@@ -86,7 +86,7 @@ def _admit(
     limited: bool,
     gas_left: np.uint64,
     admitted: np.ndarray,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     fee = np.empty(_LIMBS, dtype=np.uint64)
     cost = np.empty(_LIMBS, dtype=np.uint64)
     amount = np.empty(_LIMBS, dtype=np.uint64)
@@ -114,7 +114,7 @@ def _admit(
 
 
 @numba.njit(cache=True, nogil=True)
-def _all_limbs(words: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover - compiled
+def _all_limbs(words: np.ndarray, out: np.ndarray) -> None:
     for row in range(len(words)):
         _limbs(words[row], out[row])
 
@@ -148,14 +148,11 @@ class Admission:
         out = np.zeros(batch.count, dtype=np.bool_) if refused is None else refused
         if out.shape != (batch.count,) or out.dtype != np.bool_:
             raise ChaindpError(f"admission: refused is {out.dtype}{list(out.shape)}, not bool[{batch.count}]")
-        known = len(self._senders)
-        index = self._senders.insert(batch.sender)
+        index, rows = self._senders.insert_new(batch.sender)
         fresh = None
-        if len(self._senders) > known:
-            rows = np.flatnonzero(index >= known)
-            _, first = np.unique(index[rows], return_index=True)
-            fresh = self._read_accounts(np.ascontiguousarray(batch.sender[rows[first]]))
-            funds = np.zeros((len(first), _LIMBS), dtype=np.uint64)
+        if len(rows):
+            fresh = self._read_accounts(np.ascontiguousarray(batch.sender[rows]))
+            funds = np.zeros((len(rows), _LIMBS), dtype=np.uint64)
             _all_limbs(fresh.balance, funds)
             self._next_nonce = np.concatenate([self._next_nonce, fresh.nonce])
             self._funds = np.concatenate([self._funds, funds])

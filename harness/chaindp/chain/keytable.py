@@ -11,7 +11,7 @@ _EMPTY = -1
 
 
 @numba.njit(cache=True, nogil=True)
-def _slot_of(keys: np.ndarray, row: int, mask: int) -> int:  # pragma: no cover - compiled
+def _slot_of(keys: np.ndarray, row: int, mask: int) -> int:
     """FNV-1a over the key. Keys may be chosen by an adversary; the table only ever holds one run's own workload."""
     value = np.uint64(0xCBF29CE484222325)
     for i in range(keys.shape[1]):
@@ -21,9 +21,7 @@ def _slot_of(keys: np.ndarray, row: int, mask: int) -> int:  # pragma: no cover 
 
 
 @numba.njit(cache=True, nogil=True)
-def _insert(
-    slots: np.ndarray, stored: np.ndarray, count: int, keys: np.ndarray, index: np.ndarray
-) -> int:  # pragma: no cover
+def _insert(slots: np.ndarray, stored: np.ndarray, count: int, keys: np.ndarray, index: np.ndarray) -> int:
     mask = len(slots) - 1
     for row in range(len(keys)):
         slot = _slot_of(keys, row, mask)
@@ -48,7 +46,7 @@ def _insert(
 
 
 @numba.njit(cache=True, nogil=True)
-def _rehash(slots: np.ndarray, stored: np.ndarray, count: int) -> None:  # pragma: no cover - compiled
+def _rehash(slots: np.ndarray, stored: np.ndarray, count: int) -> None:
     mask = len(slots) - 1
     for row in range(count):
         slot = _slot_of(stored, row, mask)
@@ -75,13 +73,17 @@ class KeyTable:
         self._count = _insert(self._slots, self._stored, self._count, np.ascontiguousarray(keys), index)
         return index
 
-    def add_new(self, keys: np.ndarray) -> np.ndarray:
-        """Add the keys; the rows int64[M] of those that were not there, each distinct key once."""
+    def insert_new(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``insert``, and the rows int64[M] of the keys that were not there, each distinct key once, in order."""
         before = self._count
         index = self.insert(keys)
         rows = np.flatnonzero(index >= before)
         _, first = np.unique(index[rows], return_index=True)
-        return rows[np.sort(first)]
+        return index, rows[np.sort(first)]
+
+    def add_new(self, keys: np.ndarray) -> np.ndarray:
+        """Add the keys; the rows int64[M] of those that were not there, each distinct key once."""
+        return self.insert_new(keys)[1]
 
     def _reserve(self, count: int) -> None:
         if count <= len(self._stored):

@@ -12,17 +12,12 @@ __all__ = ["LEVELS", "MECHANISMS", "Level", "LevelPlan", "Mechanism", "parse_lev
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One switch of the ladder.
-
-    missing:  why it cannot be switched on, where it cannot; empty where it can
-    stages:   whose work it changes; empty where it changes only when they run
-    """
+    """One switch of the ladder. ``missing`` says why it cannot be switched on, where it cannot; empty where it can."""
 
     name: str
     level: int
     summary: str
     missing: str = ""
-    stages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +49,10 @@ MECHANISMS: tuple[Mechanism, ...] = (
     Mechanism("scalable_consensus", 1, "many proposers at once, no fixed slot", "not built yet"),
     Mechanism("parallel_transactions", 2, "optimistic parallel execution, conflicts run again", "not built yet"),
     Mechanism("pipelining", 3, "different blocks in different stages at once, results visible before finality"),
-    Mechanism(
-        "parallel_merkleization",
-        4,
-        "whole trie levels hashed at once, over vector lanes and threads",
-        stages=("merkleize", "prove"),
-    ),
+    Mechanism("parallel_merkleization", 4, "whole trie levels hashed at once, over vector lanes and threads"),
     Mechanism("authenticated_store", 4, "state addressed by version instead of by hash", "not built yet"),
     Mechanism("batched_preload", 4, "a block's state read in one sorted batch", "not built yet"),
-    Mechanism(
-        HETEROGENEOUS,
-        5,
-        "kernels on the backends that --backend names",
-        stages=("admit", "preload", "execute", "merkleize", "prove"),
-    ),
+    Mechanism(HETEROGENEOUS, 5, "kernels on the backends that --backend names"),
 )
 
 
