@@ -93,7 +93,13 @@ def test_plugins_import_what_a_third_party_may(package: str, open_to_it: tuple[s
     assert wrong == []
 
 
-UPPER = tuple(f"chaindp.{name}" for name in ("plugins", "pipeline", "bench", "measure", "results", "report", "cli"))
+UPPER = tuple(
+    f"chaindp.{name}"
+    for name in ("plugins", "pipeline", "bench", "measure", "results", "report", "testing", "scaffold", "cli")
+)
+
+
+ABOVE = ("chaindp.report", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")
 
 
 @pytest.mark.parametrize(
@@ -101,9 +107,13 @@ UPPER = tuple(f"chaindp.{name}" for name in ("plugins", "pipeline", "bench", "me
     [
         ("chaindp.chain", (*UPPER, "chaindp.workload", "chaindp.hookspecs", "chaindp_cpu", "chaindp_workloads")),
         ("chaindp.kernels", (*UPPER, "chaindp.chain", "chaindp.workload", "chaindp_cpu", "chaindp_workloads")),
-        ("chaindp.results", ("chaindp.pipeline", "chaindp.cli", "chaindp.report")),
-        ("chaindp.measure", ("chaindp.pipeline", "chaindp.cli", "chaindp.report")),
-        ("chaindp.pipeline", ("chaindp.cli", "chaindp.report", "chaindp_cpu", "chaindp_workloads")),
+        ("chaindp.results", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
+        ("chaindp.measure", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
+        ("chaindp.bench", ("chaindp.pipeline", "chaindp.chain", *ABOVE)),
+        ("chaindp.testing", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.results", *ABOVE)),
+        ("chaindp.scaffold", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.measure", *ABOVE)),
+        ("chaindp.report", ("chaindp.bench", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")),
+        ("chaindp.pipeline", ("chaindp.bench", "chaindp_cpu", "chaindp_workloads", *ABOVE)),
         ("chaindp.backend", ("chaindp.chain", *UPPER)),
         ("chaindp.workload", UPPER),
         ("chaindp.errors", ("chaindp", "chaindp_cpu", "chaindp_workloads")),
@@ -111,7 +121,7 @@ UPPER = tuple(f"chaindp.{name}" for name in ("plugins", "pipeline", "bench", "me
 )
 def test_dependencies_point_one_way(importer: str, forbidden: tuple[str, ...]) -> None:
     assert any(within(name, importer) for name in IMPORTS)
-    assert broken((importer,), *forbidden) == []
+    assert broken((importer,), *(package for package in forbidden if package != importer)) == []
 
 
 def test_only_the_command_line_imports_the_command_line() -> None:
@@ -124,8 +134,15 @@ def test_only_the_command_line_imports_the_command_line() -> None:
 
 
 def test_no_product_code_imports_what_only_checks_it() -> None:
-    peers = ("Crypto", "trie", "rlp", "hypothesis", "pytest", "_pytest", "galois", "eth_hash", "ethereum")
+    peers = ("Crypto", "trie", "rlp", "galois", "eth_hash", "ethereum", "playwright")
     assert broken(tuple(PACKAGES), *peers) == []
+
+
+def test_only_the_conformance_suite_imports_what_runs_it() -> None:
+    wrong = [
+        found for found in broken(tuple(PACKAGES), "hypothesis", "pytest", "_pytest") if "chaindp.testing" not in found
+    ]
+    assert wrong == []
 
 
 def test_the_harness_names_no_backend() -> None:

@@ -14,7 +14,7 @@ from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, De
 from chaindp.bench import BenchPlan, BenchResult, run_bench
 from chaindp.errors import PluginError, UsageError
 from chaindp.kernels import KernelSpec, Vector
-from chaindp.measure import compare
+from chaindp.measure import outputs
 from chaindp.plugins import PluginRow, Registry
 
 SEEN: list[tuple[str, bytes]] = []
@@ -217,7 +217,7 @@ def test_the_chain_of_trust_reaches_the_golden_reference() -> None:
     result = run_bench(registry, plan, "r")
     assert [row["compared_with"] for row in result.rows] == [
         "1 vectors, cpu:scalar in full",
-        f"1 vectors, golden on {sum(compare.GOLDEN_SIZES)} outputs",
+        f"1 vectors, golden on {sum(outputs.GOLDEN_SIZES)} outputs, cpu in full",
     ]
 
     def wrong_at_seven(name: str, options: BackendOptions) -> Backend:
@@ -236,6 +236,29 @@ def test_without_a_reference_backend_the_golden_one_stands_in() -> None:
     registry = registry_of({"tested": Honest})
     result = run_bench(registry, BenchPlan(kernels=["double"], backends=["tested"], sizes=[8], repeat=2), "r")
     assert "golden on" in str(result.rows[0]["compared_with"])
+    assert (result.rows[0]["output_matched"], result.rows[0]["repetitions_compared"]) == (True, 2)
+
+
+def test_what_nothing_was_compared_with_is_not_called_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "GOLDEN_SECONDS", 0.0)
+    registry = registry_of({"tested": Honest})
+    result = run_bench(registry, BenchPlan(kernels=["double"], backends=["tested"], sizes=[8], repeat=2), "r")
+    (row,) = result.rows
+    assert (row["status"], row["output_matched"], row["repetitions_compared"]) == ("ok", None, 0)
+    assert result.table.frame()["output_matched"].isna().all()
+
+
+def test_a_wrong_output_is_found_by_the_golden_reference_alone() -> None:
+    class WrongWhenLarge(Honest):
+        def double(self, values: np.ndarray) -> np.ndarray:
+            return super().double(values) + (len(values) == 300)
+
+    result = run_bench(
+        registry_of({"tested": WrongWhenLarge}),
+        BenchPlan(kernels=["double"], backends=["tested"], sizes=[300], repeat=2),
+        "r",
+    )
+    assert "300 of 300 outputs differ from the golden reference" in str(result.rows[0]["reason"])
 
 
 def test_every_repetition_has_fresh_input_and_the_same_for_all_backends() -> None:
@@ -302,9 +325,9 @@ def test_a_failing_reference_is_not_blamed_on_the_backend() -> None:
 def test_difference_of_tuples() -> None:
     expected = (np.zeros((4, 20), dtype=np.uint8), np.ones(4, dtype=bool))
     output = (expected[0].copy(), np.array([True, False, True, True]))
-    assert compare.difference(KERNEL, expected, expected, "cpu") == ""
-    assert compare.difference(KERNEL, output, expected, "cpu") == "1 of 4 outputs differ from cpu"
-    assert "returned (uint8[4, 20])" in compare.difference(KERNEL, expected[:1], expected, "cpu")
+    assert outputs.difference(KERNEL, expected, expected, "cpu") == ""
+    assert outputs.difference(KERNEL, output, expected, "cpu") == "1 of 4 outputs differ from cpu"
+    assert "returned (uint8[4, 20])" in outputs.difference(KERNEL, expected[:1], expected, "cpu")
 
 
 def test_plugin_error_of_a_kernel_without_input() -> None:
@@ -330,7 +353,7 @@ def test_as_much_memory_as_a_result_takes_is_touched_before_every_timed_call(mon
             events.append("call")
             return super().double(values)
 
-    monkeypatch.setattr("chaindp.bench.runner._touch_memory", events.append)
+    monkeypatch.setattr("chaindp.bench.inputs.touch_memory", events.append)
     plan = BenchPlan(kernels=["double"], backends=["records"], sizes=[32], repeat=3)
     assert run_bench(registry_of({"records": Records}), plan, "run").holds
     touched = [at for at, event in enumerate(events) if event == 8 * 32]

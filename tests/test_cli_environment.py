@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
+import importlib.metadata
 import json
 import os
 import socket
@@ -24,8 +26,69 @@ def test_provenance_is_json_and_complete() -> None:
     assert isinstance(cpu, dict)
     assert cpu["cores_logical"] == os.cpu_count()
     assert cpu["flags"] == sorted(cpu["flags"])
-    for key in "time python packages memory load_average os container aslr compiler git transparent_hugepages".split():
+    for key in (
+        "time python packages distributions distributions_sha256 lock_files variables memory load_average tasks os "
+        "container virtual_machine limits numa aslr transparent_hugepages transparent_hugepages_defrag drivers "
+        "compiler tools git advice"
+    ).split():
         assert key in document
+    system = document["os"]
+    assert isinstance(system, dict)
+    assert {"kernel", "options", "clocksource"} <= system.keys()
+
+
+def test_every_distribution_is_recorded_and_hashed() -> None:
+    document = collect(argv=[])
+    names = document["distributions"]
+    assert isinstance(names, list)
+    assert f"chaindp=={__version__}" in names
+    assert f"numpy=={importlib.metadata.version('numpy')}" in names
+    assert names == sorted(set(names))
+    lines = "".join(f"{name}\n" for name in names)
+    assert document["distributions_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_variables_that_matter_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if environment.VARIABLES.fullmatch(name):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CHAINDP_DATA", "/home/somebody/data")
+    monkeypatch.setenv("CHAINDP_API_TOKEN", "hunter2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("LD_PRELOAD", "/opt/x/libjemalloc.so:/opt/y.so")
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.setenv("HOME_ADDRESS", "1 Road")
+    document = collect(argv=[])
+    assert document["variables"] == {
+        "CHAINDP_API_TOKEN": "(set)",
+        "CHAINDP_DATA": ".../data",
+        "LD_PRELOAD": ".../libjemalloc.so:.../y.so",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    python = document["python"]
+    assert isinstance(python, dict)
+    assert python["hash_seed"] == "0"
+
+
+def test_lock_files_of_an_installed_package_are_the_current_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(environment, "_checkout", lambda: None)
+    assert collect(argv=[])["lock_files"] is None
+    (tmp_path / "uv.lock").write_bytes(b"version = 1\n")
+    document = collect(argv=[])
+    assert document["lock_files"] == [{"name": "uv.lock", "sha256": hashlib.sha256(b"version = 1\n").hexdigest()}]
+    assert document["git"] is None
+
+
+def test_a_plugins_row_says_what_it_provides() -> None:
+    plugins = collect(registry=load_plugins(lambda line: None), argv=[])["plugins"]
+    assert isinstance(plugins, list)
+    rows = {row["name"]: row for row in plugins}
+    assert rows["cpu"]["backends"] == ["cpu"]
+    assert "erc20" in rows["workloads"]["workloads"]
 
 
 def test_nothing_private_is_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

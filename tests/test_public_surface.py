@@ -10,6 +10,7 @@ import pytest
 import chaindp
 import chaindp.backend
 import chaindp.kernels
+import chaindp.testing
 import chaindp.workload
 
 SURFACE = {
@@ -31,6 +32,20 @@ SURFACE = {
         "splice",
         "verify_path",
         "zero_roots",
+    ],
+    "chaindp.testing": [
+        "BackendConformance",
+        "Case",
+        "EcrecoverConformance",
+        "Keccak256Conformance",
+        "KernelConformance",
+        "MerkleOpenConformance",
+        "MerkleTreeConformance",
+        "MerkleUpdateConformance",
+        "RaggedHashConformance",
+        "Sha256Conformance",
+        "TrieHashConformance",
+        "conformance_class",
     ],
     "chaindp.workload": [
         "AccessHints",

@@ -137,8 +137,16 @@ class Backend:
         return array
 
     def download(self, buffer: Any) -> np.ndarray:
-        """A buffer of this backend to a host array."""
-        return np.asarray(buffer)
+        """A buffer of this backend to a host array; a ChaindpError for what is no buffer of its own.
+
+        The default takes numpy arrays and nothing that could be made into one: that would be another backend's buffer,
+        or a result that breaks the contract.
+        """
+        if not isinstance(buffer, np.ndarray):
+            raise PluginError(
+                f"backend {self.label} cannot download a {type(buffer).__name__}: its buffers are numpy arrays"
+            )
+        return buffer
 
     def synchronize(self) -> None:
         """Return once all work that was submitted is done."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,30 +10,17 @@ from typing import Any
 import numpy as np
 
 from chaindp.backend import Backend, TimeDomain
-from chaindp.errors import ChaindpError, PluginError, UsageError
+from chaindp.bench import inputs
+from chaindp.errors import ChaindpError, PluginError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
-from chaindp.measure import compare
-from chaindp.measure.statistics import summarize
+from chaindp.measure import outputs
+from chaindp.measure.statistics import outliers, summarize
+from chaindp.measure.warmup import WarmUp, warm_up
 from chaindp.plugins import Registry, describe_error, select
 from chaindp.results.table import SampleTable
 
-__all__ = ["MEMORY_RULE", "WARM_UP_RULE", "BenchPlan", "BenchResult", "run_bench"]
-
-WARM_UP_RULE = (
-    "calls on fresh input until one is at most 10 % faster than the fastest before it; 2 to 20 calls, at most 3 s"
-)
-_WARM_UP_GAIN, _WARM_UP_CALLS, _WARM_UP_SECONDS = 0.9, 20, 3.0
-
-MEMORY_RULE = (
-    "as much memory as the call returns is written to and freed right before each timed call; page faults stay in"
-)
-"""Why: a virtual machine may hand memory that is free for a second or two back to its host, and getting it again made
-one call in two of a 64 MiB tree take two to three times as long, at random. A process that has been busy has such
-memory. What the operating system itself takes to map the pages of a fresh result is part of every figure.
-"""
-
-_PROBE = 64
+__all__ = ["BenchPlan", "BenchResult", "run_bench"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +62,7 @@ class _Contender:
     units: list[int] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
     output_bytes: int = 0
+    warm_up: WarmUp | None = None
     last: tuple[Any, Any] | None = None
 
     @property
@@ -142,7 +129,7 @@ def run_bench(
                 warn(str(error))
         for spec in specs:
             for size in plan.sizes or spec.sizes or (1,):
-                _check_fits(registry, spec, size, len(plan.backends))
+                inputs.check_fits(registry, spec, size, 2 + 2 * len(plan.backends))
         for spec in specs:
             vetted: dict[str, _Contender] = {}
             for size in plan.sizes or spec.sizes or (1,):
@@ -174,15 +161,16 @@ def _bench_size(
         if contender.runs:
             _guard(contender, _warm_up, plan, spec, size)
         contenders.append(contender)
-    order = np.random.default_rng([plan.seed, zlib.crc32(spec.name.encode()), size, 1])
+    golden = _Golden(spec, plan.seed, size)
+    order = np.random.default_rng([plan.seed, size, 1])
     for repetition in range(plan.repeat):
-        pristine = _generate(spec, plan, size, repetition)
+        pristine = inputs.generate(spec, plan.seed, size, repetition)
         units = int(spec.units(*pristine))
         if units == 0:
             for contender in contenders:
                 contender.skipped = contender.skipped or f"size {size} has no {spec.unit} to time"
             break
-        expected = _References(backends, spec, pristine)
+        expected = _References(backends, spec, pristine, golden, units)
         # Another order each time, so that no backend always inherits the caches or the clock of the same other one.
         for index in order.permutation(len(contenders)):
             contender = contenders[index]
@@ -204,7 +192,7 @@ def _vet(registry: Registry, backends: _Backends, plan: BenchPlan, spec: KernelS
     backend = contender.kernels.backend
     capability = registry.backends[backend.name].capability(spec.name)
     if spec.name not in contender.kernels.supported:
-        contender.skipped = compare.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
+        contender.skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
     elif backend.time_domain is not TimeDomain.WALL:
         # Its wall time would be the speed of a simulator or hide queueing, and must not stand beside hardware figures.
         contender.skipped = (
@@ -223,69 +211,94 @@ def _prove(contender: _Contender, backends: _Backends, plan: BenchPlan, spec: Ke
     def call(*args: Any) -> Any:
         return contender.kernels.call(spec.name, *args)  # type: ignore[union-attr]
 
-    problem, compared = compare.check_vectors(spec, call)
-    if not problem:
+    problem, compared = outputs.check_vectors(spec, call)
+    contender.compared += [compared] if compared else []
+    reference = _reference(backends, spec, backend.label)
+    if not problem and (reference is None or outputs.reference_of(backend.label) is None):
+        problem, compared = outputs.check_golden(spec, call, plan.seed)
         contender.compared += [compared] if compared else []
-        reference = _reference(backends, spec, backend.label)
-        if reference is None:
-            problem, compared = compare.check_golden(spec, call, plan.seed)
-            contender.compared.append(compared)
-        else:
-            contender.compared.append(f"{reference.backend.label} in full")
+    if reference is not None:
+        contender.compared.append(f"{reference.backend.label} in full")
     contender.failed = _blame(contender, spec, problem) if problem else ""
 
 
 def _reference(backends: _Backends, spec: KernelSpec, label: str) -> KernelSet | None:
-    """The kernels that ``label`` is compared with; None where no backend of the chain of trust has this kernel."""
-    name = compare.reference_of(label)
-    if name is None or name.partition(":")[0] not in backends.registry.backends:
+    """The kernels that ``label`` is compared with; None where no backend of the chain of trust has this kernel.
+
+    The chain ends with what is compared with the golden reference on small inputs; in full, it and the backend that it
+    vouches for are compared with each other.
+    """
+    name = outputs.reference_of(label) or "cpu"
+    if name.partition(":")[0] not in backends.registry.backends:
         return None
     kernels = backends.get(name)
     return kernels if spec.name in kernels.supported else None
 
 
+class _Golden:
+    """The golden reference for one kernel and size, as long as GOLDEN_SECONDS last: plain Python is slow."""
+
+    NAME = "the golden reference"
+
+    def __init__(self, spec: KernelSpec, seed: int, size: int) -> None:
+        self.spec = spec
+        self.left = outputs.GOLDEN_SECONDS
+        self._probe = (seed, min(size, 16))
+        self._seconds_per_unit: float | None = None
+
+    def output(self, args: tuple[Any, ...], units: int) -> Any:
+        """What the golden reference returns; None where the time for it is used up."""
+        if self._seconds_per_unit is None:
+            small = inputs.generate(self.spec, *self._probe, inputs.WARM_UP_STREAM - 2)
+            began = time.perf_counter()
+            self.spec.golden(*small)
+            self._seconds_per_unit = (time.perf_counter() - began) / max(1, int(self.spec.units(*small)))
+        if self._seconds_per_unit * units > self.left:
+            return None
+        began = time.perf_counter()
+        expected = self.spec.golden(*outputs.copy_args(args))
+        self.left -= time.perf_counter() - began
+        return expected
+
+
 class _References:
     """What the references return for one repetition's input, each computed once and only where it is asked for."""
 
-    def __init__(self, backends: _Backends, spec: KernelSpec, args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, backends: _Backends, spec: KernelSpec, args: tuple[Any, ...], golden: _Golden, units: int
+    ) -> None:
         self.backends, self.spec, self.args = backends, spec, args
+        self.golden, self.units = golden, units
         self.outputs: dict[str, Any] = {}
 
     def of(self, label: str) -> tuple[str, Any] | None:
-        """The label and the output of the reference of ``label``; None where it has none."""
+        """The name and the output of the reference of ``label``; None where there is no time for the golden one."""
         kernels = _reference(self.backends, self.spec, label)
         if kernels is None:
-            return None
+            name = _Golden.NAME
+            if name not in self.outputs:
+                self.outputs[name] = self.golden.output(self.args, self.units)
+            return None if self.outputs[name] is None else (name, self.outputs[name])
         name = kernels.backend.label
         if name not in self.outputs:
             try:
-                self.outputs[name] = kernels.call(self.spec.name, *compare.copy_args(self.args))
+                self.outputs[name] = kernels.call(self.spec.name, *outputs.copy_args(self.args))
             except ChaindpError as error:
                 raise PluginError(f"nothing to compare with: {error}") from error
             kernels.take_calls()
         return name, self.outputs[name]
 
 
-def _generate(spec: KernelSpec, plan: BenchPlan, size: int, stream: int) -> tuple[Any, ...]:
-    """Arguments of one repetition (or, from ``stream`` 2^32 on, of one warm-up call): the same for every backend."""
-    return spec.generate(np.random.default_rng([plan.seed, zlib.crc32(spec.name.encode()), size, stream, 0]), size)
-
-
 def _warm_up(contender: _Contender, plan: BenchPlan, spec: KernelSpec, size: int) -> None:
-    assert contender.kernels is not None
-    began = time.perf_counter()
-    fastest = float("inf")
-    for count in range(_WARM_UP_CALLS):
-        output = contender.kernels.call(spec.name, *_generate(spec, plan, size, (1 << 32) + count))
-        contender.output_bytes = sum(
-            part.nbytes for part in (output if isinstance(output, tuple) else (output,)) if isinstance(part, np.ndarray)
-        )
-        del output
-        elapsed = contender.kernels.take_calls()[-1].compute_ns
-        stable = count > 0 and elapsed >= fastest * _WARM_UP_GAIN
-        fastest = min(fastest, elapsed)
-        if stable or (count > 0 and time.perf_counter() - began > _WARM_UP_SECONDS):
-            return
+    kernels = contender.kernels
+    assert kernels is not None
+
+    def call(number: int) -> int:
+        args = inputs.generate(spec, plan.seed, size, inputs.WARM_UP_STREAM + number)
+        contender.output_bytes = inputs.output_bytes(kernels.call(spec.name, *args))
+        return kernels.take_calls()[-1].compute_ns
+
+    contender.warm_up = warm_up(call)
 
 
 def _sample(
@@ -298,12 +311,12 @@ def _sample(
 ) -> None:
     kernels = contender.kernels
     assert kernels is not None
-    args = compare.copy_args(pristine)
+    args = outputs.copy_args(pristine)
     kernels.take_calls()
-    _touch_memory(contender.output_bytes)
+    inputs.touch_memory(contender.output_bytes)
     output = kernels.call(spec.name, *args)
     calls = kernels.take_calls()
-    if compare.changed_arguments(args, pristine):
+    if outputs.changed_arguments(args, pristine):
         raise PluginError(_blame(contender, spec, "a call changes its arguments"))
     # Only now is the previous output compared: memory that a later call overwrites shows itself by that.
     _settle(contender, spec)
@@ -315,18 +328,13 @@ def _sample(
         contender.last = (output, (*reference, repetition))
 
 
-def _touch_memory(count: int) -> None:
-    """Make the machine provide ``count`` bytes: see MEMORY_RULE."""
-    np.empty(count, dtype=np.uint8).fill(0)
-
-
 def _settle(contender: _Contender, spec: KernelSpec) -> None:
     """Compare the output that is waiting for it."""
     if contender.last is None:
         return
     output, (name, expected, repetition) = contender.last
     contender.last = None
-    problem = compare.difference(spec, output, expected, name)
+    problem = outputs.difference(spec, output, expected, name)
     contender.differs.append(problem and f"{problem} (repetition {repetition})")
 
 
@@ -344,26 +352,6 @@ def _blame(contender: _Contender, spec: KernelSpec, problem: str) -> str:
     return f"backend {contender.selector}, kernel {spec.name}: {problem}"
 
 
-def _check_fits(registry: Registry, spec: KernelSpec, size: int, backends: int) -> None:
-    """UsageError where arguments of this size, with a copy and a result a backend, would not fit into free memory."""
-    import psutil
-
-    probe = min(size, _PROBE)
-    try:
-        args = spec.generate(np.random.default_rng(0), probe)
-    except Exception as error:
-        provider = registry.providers["kernel", spec.name]
-        raise PluginError(
-            f"plugin {provider}: kernel {spec.name} generates no input: {describe_error(error)}"
-        ) from error
-    size_of_one = sum(arg.nbytes for arg in args if isinstance(arg, np.ndarray)) / probe
-    needed, free = size_of_one * size * (2 + 2 * backends), psutil.virtual_memory().available
-    if needed > free:
-        raise UsageError(
-            f"size {size} of {spec.name} needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-        )
-
-
 def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan, result: BenchResult) -> None:
     """Add the summary row and the samples of one contender."""
     backend: Backend | None = contender.kernels.backend if contender.kernels is not None else None
@@ -372,7 +360,9 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
         more = f", and {len(wrong) - 1} more of {plan.repeat} repetitions" if len(wrong) > 1 else ""
         contender.failed = _blame(contender, spec, wrong[0] + more)
     status = "failed" if contender.failed else "skipped" if contender.skipped else "ok"
-    matched = None if contender.skipped or backend is None else status == "ok"
+    # Right on vectors and small inputs is not yet right here: where no timed output was compared, this is null.
+    compared = bool(contender.differs) or status == "failed"
+    matched = None if contender.skipped or backend is None or not compared else status == "ok"
     row: dict[str, object] = {
         "kernel": spec.name,
         "backend": contender.selector,
@@ -389,7 +379,10 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
         "unit": spec.unit,
         "repeat": len(contender.compute_ns),
         "compared_with": ", ".join(contender.compared),
+        "repetitions_compared": len(contender.differs),
     }
+    if contender.warm_up is not None:
+        row |= {"warm_up_calls": contender.warm_up.calls, "warm_up_stable": contender.warm_up.stable}
     common = {
         "workload": f"{spec.name}/{size}",
         "kernel": spec.name,
@@ -398,9 +391,18 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
         "device": row["device"],
         "time_domain": row["time_domain"],
     }
+    count = len(contender.compute_ns)
+    samples: dict[str, Any] = {
+        "repetition": np.arange(count),
+        **common,
+        "status": status,
+        "reason": row["reason"],
+        "output_matched": matched,
+    }
     if status == "ok" and contender.compute_ns:
         compute = np.array(contender.compute_ns, dtype=np.float64)
-        stats = summarize(compute / np.array(contender.units), seed=plan.seed)
+        per_unit = compute / np.array(contender.units)
+        stats, labels = summarize(per_unit, seed=plan.seed), outliers(per_unit)
         row |= {
             "ns_per_unit": stats.median,
             "units_per_s": 1e9 / stats.median if stats.median > 0 else None,
@@ -411,15 +413,9 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
             "ns_per_unit_max": stats.maximum,
             "ns_per_unit_low": stats.low,
             "ns_per_unit_high": stats.high,
+            "outliers": int((labels != "").sum()),
         }
-    count = len(contender.compute_ns)
-    samples = {
-        "repetition": np.arange(count),
-        **common,
-        "status": status,
-        "reason": row["reason"],
-        "output_matched": matched,
-    }
+        samples["reason"] = [f"{label} outlier" if label else "" for label in labels.tolist()]
     result.table.extend(count, metric="compute_time", value=contender.compute_ns, unit="ns", **samples)
     result.table.extend(count, metric="transfer_time", value=contender.transfer_ns, unit="ns", **samples)
     result.table.extend(count, metric="work", value=contender.units, unit=spec.unit, **samples)

@@ -20,6 +20,13 @@ __all__ = ["main"]
 COMMANDS = {
     "run": ("chaindp.cli.run:run", "Run the pipeline over a workload, level by level."),
     "bench": ("chaindp.cli.bench:bench", "Measure kernels alone, on one or more backends."),
+    "compare": ("chaindp.cli.compare:compare", "Say which of two runs, backends or revisions is faster, and how sure."),
+    "report": ("chaindp.cli.report:report", "Write one self-contained HTML file, or Markdown, about runs."),
+    "trace": ("chaindp.cli.trace:trace", "Write the pipeline of a run as a trace for Perfetto or Chrome."),
+    "conform": ("chaindp.cli.conform:conform", "Run the conformance suite on a backend."),
+    "new": ("chaindp.cli.new:new", "Make a plugin package to start from."),
+    "bundle": ("chaindp.cli.bundle:bundle", "Seal a run, its provenance and its command in one file."),
+    "replay": ("chaindp.cli.replay:replay", "Run a bundle again on this machine and compare."),
     "plugins": ("chaindp.cli.plugins:plugins", "List plugins and what they provide."),
     "doctor": ("chaindp.cli.doctor:doctor", "Check what works on this machine, and how to mend what does not."),
     "verify": ("chaindp.cli.verify:verify", "Check real Ethereum blocks and official test files."),

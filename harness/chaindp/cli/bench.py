@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from chaindp.bench import BenchPlan, BenchResult, run_bench
-from chaindp.bench.runner import MEMORY_RULE, WARM_UP_RULE
+from chaindp.bench.inputs import MEMORY_RULE
 from chaindp.cli import output
 from chaindp.measure.environment import collect
+from chaindp.measure.statistics import OUTLIER_RULE
+from chaindp.measure.warmup import WARM_UP_RULE
 from chaindp.plugins import Registry, load_plugins, select
 from chaindp.results.store import DEFAULT_RUNS, new_run_id, write_run
 
@@ -108,6 +110,7 @@ def _provenance(registry: Registry, plan: BenchPlan, run_id: str) -> dict[str, A
         },
         "warm_up": WARM_UP_RULE,
         "memory": MEMORY_RULE,
+        "outliers": OUTLIER_RULE,
         "environment": collect(registry=registry, warn=output.warn),
     }
 

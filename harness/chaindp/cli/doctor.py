@@ -14,7 +14,7 @@ def doctor(as_json: bool) -> int:
     """Check this machine: interpreter, compilers, SIMD, plugins, every backend on a known answer, the store, the data.
 
     Exits 1 where a check fails that every run needs; what only some commands need, or a broken third-party plugin, is a
-    row and a way to mend it.
+    row and a way to mend it. Rows named "system" are advice: what makes figures noisy here, and how to quieten it.
     """
     checks = run_checks(output.warn)
     holds = all(check.ok or not check.required for check in checks)
@@ -27,6 +27,7 @@ def doctor(as_json: bool) -> int:
                         "name": check.name,
                         "ok": check.ok,
                         "required": check.required,
+                        "advice": check.advice,
                         "detail": check.detail,
                         "fix": check.fix,
                     }
@@ -46,4 +47,6 @@ def doctor(as_json: bool) -> int:
 def _verdict(check: Check) -> str:
     if check.ok:
         return "ok"
+    if check.advice:
+        return "unknown" if check.ok is None else "advice"
     return "FAILS" if check.required else "missing"

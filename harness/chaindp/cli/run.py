@@ -26,7 +26,7 @@ SUMMARY = "summary.txt"
 @click.option("--txs", type=int, default=10_000, show_default=True, help="Transactions in all.")
 @click.option("--block-txs", type=int, default=1_000, show_default=True, help="Transactions a block at most.")
 @click.option("--accounts", type=int, default=100_000, show_default=True, help="Funded accounts in the genesis.")
-@click.option("--repeat", type=int, default=3, show_default=True, help="Repetitions, each with fresh transactions.")
+@click.option("--repeat", type=int, default=5, show_default=True, help="Repetitions, each with fresh transactions.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--zipf", type=float, default=0.0, show_default=True, help="Zipf exponent of the accounts; 0 is uniform.")
 @click.option(
@@ -63,7 +63,7 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
     registry = load_plugins(output.warn)
     run_id = new_run_id()
     table = SampleTable(run_id)
-    steps = (config.repeat + 1) * len(config.levels) + 1
+    steps = config.repeat * (len(config.levels) + 1) + len(config.levels) + 1
     with output.progress(config.workload, steps) as advance:
         outcome = measure_run(config, registry, table, advance)
     for row in registry.broken:
@@ -129,8 +129,11 @@ def _level(level: LevelOutcome) -> dict[str, Any]:
 
 
 def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> dict[str, Any]:
+    import pandas as pd
+
     from chaindp.pipeline.levels import LEVELS
     from chaindp.results import summary
+    from chaindp.results.noise import level_verdicts
 
     rows: list[dict[str, Any]] = []
     document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": rows}
@@ -138,6 +141,7 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         row: dict[str, Any] = {"workload": config.workload, "level": number, "mode": config.mode}
         row |= dict.fromkeys(("tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit"))
         row |= dict.fromkeys(("state_root", "receipts_root", "block_hash", "gas_used", "transactions", "refused"))
+        row |= dict.fromkeys(("verdict", "speedup_low", "speedup_high", "noise_floor", "verdict_reason"))
         row |= {"claim": LEVELS[number].claim, "status": "failed" if level.failures else "ok", "stages": {}}
         row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}}
         if 0 in level.roots:
@@ -151,6 +155,8 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         return document
     rungs = summary.ladder(frame).set_index("level")
     times, latencies = summary.stage_times(frame), summary.latencies(frame)
+    judged = level_verdicts(frame).set_index("level")
+    names = {"low": "speedup_low", "high": "speedup_high", "reason": "verdict_reason"}
     for row in rows:
         number = row["level"]
         if number not in rungs.index:
@@ -158,6 +164,8 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         rung = rungs.loc[number]
         columns = ["tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit", "speedup_over"]
         row |= rung[[*columns, "model_error"]].to_dict()
+        verdict = judged.loc[number, ["verdict", "low", "high", "noise_floor", "reason"]]
+        row |= {names.get(name, name): None if pd.isna(value) else value for name, value in verdict.items()}
         stages = times[times["level"] == number].set_index("stage").drop(columns=["workload", "level"])
         row["stages"] = stages.where(stages.notna(), None).to_dict("index")
         waits = latencies[latencies["level"] == number].set_index("latency")

@@ -126,6 +126,7 @@ def _golden_update(
 
 def _golden_open(nodes: np.ndarray, leaf_count: int, indices: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
     """Walk up from every leaf."""
+    checks.hash_name(hash_name)
     nodes, leaf_count = checks.tree(nodes, leaf_count)
     indices = checks.indices(indices, leaf_count, increasing=False)
     bounds = level_offsets(leaf_count).tolist()

@@ -34,6 +34,7 @@ class KernelSpec:
     units:     arguments to how many units of work they are
     vectors:   fixed cases with their source
     sizes:     the sizes that the bench uses by default, smallest first
+    conformance: ``module:Class`` of the kernel's own conformance class (``chaindp.testing``); empty for the general one
     """
 
     name: str
@@ -44,6 +45,7 @@ class KernelSpec:
     units: Callable[..., int]
     vectors: Sequence[Vector] = ()
     sizes: Sequence[int] = ()
+    conformance: str = ""
 
     def mismatches(self, output: Any, expected: Any) -> int:
         """How many rows of ``output`` differ from ``expected``; -1 where shape, dtype or structure differ."""

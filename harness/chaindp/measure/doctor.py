@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from chaindp.errors import ChaindpError
-from chaindp.measure.environment import cpu, first_line, redact
+from chaindp.measure.environment import first_line, redact
+from chaindp.measure.machine import cpu
+from chaindp.measure.system import system_checks
 from chaindp.plugins import Registry, describe_error, load_plugins
 from chaindp.results.store import DEFAULT_RUNS
 
@@ -33,13 +35,17 @@ account state), and the first example of FIPS 180-4."""
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. ``required``: no run works without it; ``fix`` says what to do where it is not ok."""
+    """One check. ``required``: no run works without it; ``fix`` says what to do where it is not ok.
+
+    advice: everything works either way, and figures are steadier where it is ok; only then may ``ok`` be None, unknown
+    """
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
     fix: str = ""
     required: bool = False
+    advice: bool = False
 
 
 def run_checks(warn: Callable[[str], None]) -> list[Check]:
@@ -52,7 +58,7 @@ def run_checks(warn: Callable[[str], None]) -> list[Check]:
         checks.append(Check(f"plugin {row.name}", row.status == "ok", row.reason or row.label, fix, ours))
     for name in registry.backends:
         checks.extend(_backend(registry, name))
-    checks += [_rocksdict(), _results_folder(), _data()]
+    checks += [_rocksdict(), _results_folder(), _data(), *_system()]
     return [dataclasses.replace(check, fix="") if check.ok else check for check in checks]
 
 
@@ -169,6 +175,11 @@ def _results_folder() -> Check:
         return Check("results", False, f"{folder}: {error.strerror}", "give --out a folder that can be written")
     free = shutil.disk_usage(folder).free / 2**30
     return Check("results", True, f"{DEFAULT_RUNS} can be written, {free:.1f} GiB free")
+
+
+def _system() -> list[Check]:
+    """What makes figures noisy on this machine right now."""
+    return [Check(f"system {seen.name}", seen.ok, seen.detail, seen.fix, advice=True) for seen in system_checks()]
 
 
 def _data() -> Check:

@@ -6,8 +6,10 @@ its last part. What cannot be read is null, so that "unknown" is never mistaken 
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import getpass
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -20,14 +22,41 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chaindp.measure import machine, system
+
 if TYPE_CHECKING:
     from chaindp.plugins import Registry
 
-__all__ = ["collect", "cpu", "first_line", "redact"]
+__all__ = ["LOCK_FILES", "collect", "first_line", "redact"]
 
 PACKAGES = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "pluggy", "click", "rocksdict", "coincurve", "pyrevm")
 
-_ADDR_NO_RANDOMIZE = 0x0040000  # personality(2)
+TOOLS = {
+    "make": ("make", "--version"),
+    "perl": ("perl", "-e", "print $^V"),
+    "verilator": ("verilator", "--version"),
+    "yosys": ("yosys", "-V"),
+}
+"""Programs that backends with native or simulated parts are built by; the C++ compiler has a key of its own."""
+
+LOCK_FILES = (
+    "pylock.toml",
+    "requirements.lock",
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "conda-lock.yml",
+    "requirements.txt",
+)
+
+VARIABLES = re.compile(
+    r"(CHAINDP|NUMBA|OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|MALLOC|JE_MALLOC|POCL|CUDA|OCL|VERILATOR)_[A-Z0-9_]*"
+    r"|PYTHON(HASHSEED|MALLOC|OPTIMIZE|DEVMODE)|GLIBC_TUNABLES|LD_PRELOAD"
+)
+"""Environment variables that change how a run runs or where its data come from."""
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY")
 _PATH = re.compile(r"(?<![^\s=:,;'\"(\[])~?/(?!/)[^\s:,;'\")\]]*[^\s:,;'\")\]/]/?")
 
 
@@ -42,27 +71,52 @@ def collect(
     """
     from chaindp import __version__
 
+    since = system.cpu_times()
     command = list(sys.argv if argv is None else argv)
-    document: dict[str, object] = {
-        "chaindp": __version__,
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": [os.path.basename(command[0]), *map(_redact_argument, command[1:])] if command else [],
-        "python": {
-            "version": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "compiler": platform.python_compiler(),
-        },
-        "packages": {name: _version(name) for name in PACKAGES},
-        "cpu": cpu(),
-        "memory": _memory(),
-        "load_average": _load_average(),
-        "os": {"system": platform.system(), "kernel": platform.release(), "distribution": _distribution()},
-        "container": _container(),
-        "aslr": _aslr(),
-        "transparent_hugepages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")),
-        "compiler": first_line("c++", "--version"),
-        "git": _git(),
-    }
+    checkout = _checkout()
+    # Each is a process, and together they are most of the time that this takes.
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        tools = {name: pool.submit(first_line, *call) for name, call in TOOLS.items()}
+        compiler = pool.submit(first_line, "c++", "--version")
+        git = pool.submit(_git, checkout)
+        pages = machine.transparent_hugepages()
+        document: dict[str, object] = {
+            "chaindp": __version__,
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": [os.path.basename(command[0]), *map(_redact_argument, command[1:])] if command else [],
+            "python": {
+                "version": platform.python_version(),
+                "implementation": platform.python_implementation(),
+                "compiler": platform.python_compiler(),
+                "hash_seed": os.environ.get("PYTHONHASHSEED") or "random",
+            },
+            "packages": {name: _version(name) for name in PACKAGES},
+            **_distributions(),
+            "lock_files": _lock_files(checkout or Path.cwd()),
+            "variables": _variables(os.environ),
+            "cpu": machine.cpu(),
+            "memory": machine.memory(),
+            "load_average": _load_average(),
+            "tasks": machine.tasks(),
+            "os": {
+                "system": platform.system(),
+                "kernel": platform.release(),
+                "distribution": _distribution(),
+                "options": machine.kernel_options(),
+                "clocksource": machine.clocksource(),
+            },
+            "container": machine.container(),
+            "virtual_machine": machine.virtual_machine(),
+            "limits": machine.cgroup_limits(),
+            "numa": machine.numa(),
+            "aslr": machine.aslr(),
+            "transparent_hugepages": pages["enabled"],
+            "transparent_hugepages_defrag": pages["defrag"],
+            "drivers": machine.drivers(),
+            "compiler": compiler.result(),
+            "tools": {name: tool.result() for name, tool in tools.items()},
+            "git": git.result(),
+        }
     if registry is not None:
         document["plugins"] = [
             {
@@ -71,30 +125,16 @@ def collect(
                 "version": row.version,
                 "status": row.status,
                 "reason": redact(row.reason),
+                "backends": list(row.backends),
+                "kernels": list(row.kernels),
+                "workloads": list(row.workloads),
             }
             for row in registry.plugins
         ]
         document["environment"] = _json_values(registry.environment(warn or _warn_on_stderr))
+    # Last, so that the time in which it watches the CPU is the time that the rest took.
+    document["advice"] = [check.name for check in system.system_checks(since=since) if check.ok is False]
     return document
-
-
-def cpu() -> dict[str, object]:
-    """Model, flags, cores, governor and turbo of the CPU, as far as Linux tells."""
-    info = _read("/proc/cpuinfo") or ""
-    return {
-        "model": _field(info, "model name") or platform.processor() or None,
-        "architecture": platform.machine(),
-        "family_model_stepping": [_field(info, name) for name in ("cpu family", "model", "stepping")],
-        "flags": sorted((_field(info, "flags") or _field(info, "Features") or "").split()),
-        "cores_logical": os.cpu_count(),
-        "cores_physical": _physical_cores(),
-        "cores_usable": len(os.sched_getaffinity(0)),
-        "mhz": _number(_field(info, "cpu MHz")),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "turbo": _turbo(),
-        "smt": _read("/sys/devices/system/cpu/smt/control"),
-        "hypervisor": "hypervisor" in (_field(info, "flags") or "").split(),
-    }
 
 
 def redact(text: str) -> str:
@@ -123,10 +163,12 @@ def _redact_argument(argument: str) -> str:
 
 def first_line(*command: str) -> str | None:
     """The first line that a command prints, paths cut; None where it is not there, fails or takes more than 10 s."""
-    if shutil.which(command[0]) is None:
+    # What pip installed is beside the interpreter, which is on the PATH of an activated environment only.
+    program = shutil.which(command[0]) or shutil.which(command[0], path=os.path.dirname(sys.executable))
+    if program is None:
         return None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
     lines = done.stdout.splitlines()
@@ -146,58 +188,11 @@ def _json_values(value: object) -> Any:
     return redact(str(value))
 
 
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text(errors="replace").strip()
-    except OSError:
-        return None
-
-
-def _field(info: str, name: str) -> str | None:
-    match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", info, re.MULTILINE)
-    return match[1].strip() if match else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def _chosen(text: str | None) -> str | None:
-    """The word in brackets of a sysfs file such as ``always [madvise] never``."""
-    match = re.search(r"\[(\w+)\]", text or "")
-    return match[1] if match else None
-
-
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _physical_cores() -> int | None:
-    import psutil
-
-    cores: int | None = psutil.cpu_count(logical=False)
-    return cores
-
-
-def _turbo() -> bool | None:
-    no_turbo = _read("/sys/devices/system/cpu/intel_pstate/no_turbo")
-    if no_turbo is not None:
-        return no_turbo == "0"
-    boost = _read("/sys/devices/system/cpu/cpufreq/boost")
-    return None if boost is None else boost == "1"
-
-
-def _memory() -> dict[str, object]:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return {"total_bytes": memory.total, "available_bytes": memory.available, "swap_bytes": psutil.swap_memory().total}
 
 
 def _load_average() -> list[float] | None:
@@ -214,29 +209,44 @@ def _distribution() -> str | None:
         return None
 
 
-def _container() -> str | None:
-    """What kind of container this looks like; null where nothing hints at one."""
-    for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if os.path.exists(path):
-            return kind
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return "kubernetes"
-    match = re.search(r"docker|kubepods|containerd|lxc|libpod", _read("/proc/1/cgroup") or "")
-    return match[0] if match else None
+def _distributions() -> dict[str, object]:
+    """Every installed distribution as ``name==version``, sorted, and the SHA-256 over these lines."""
+    names = sorted({f"{found.name}=={found.version}" for found in importlib.metadata.distributions() if found.name})
+    digest = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+    return {"distributions": names, "distributions_sha256": digest}
 
 
-def _aslr() -> dict[str, object]:
-    level, personality = _read("/proc/sys/kernel/randomize_va_space"), _read("/proc/self/personality")
-    disabled = bool(int(personality, 16) & _ADDR_NO_RANDOMIZE) if personality else None
-    return {"randomize_va_space": int(level) if level and level.isdigit() else None, "disabled_for_process": disabled}
+def _lock_files(folder: Path) -> list[dict[str, str]] | None:
+    """Names and hashes of the files in ``folder`` that pin versions; null where there is none."""
+    found = []
+    for name in LOCK_FILES:
+        try:
+            found.append({"name": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()})
+        except OSError:
+            continue
+    return found or None
 
 
-def _git() -> dict[str, object] | None:
-    """Commit and dirty flag of the checkout that this package runs from; null for an installed package."""
+def _variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those that VARIABLES names, paths cut; of one that looks like a secret, only that it is set."""
+    return {
+        name: "(set)" if _SECRET.search(name) else ":".join(_redact_argument(part) for part in value.split(":"))
+        for name, value in sorted(variables.items())
+        if VARIABLES.fullmatch(name)
+    }
+
+
+def _checkout() -> Path | None:
+    """The checkout that this package runs from; None for an installed package."""
     package = Path(__file__).resolve().parents[1]
     checkout = package.parents[1]
     # Only its own checkout: a virtual environment may lie inside of somebody else's repository.
-    if package != checkout / "harness" / "chaindp" or shutil.which("git") is None:
+    return checkout if package == checkout / "harness" / "chaindp" else None
+
+
+def _git(checkout: Path | None) -> dict[str, object] | None:
+    """Commit and dirty flag of the checkout; null where there is none or it is no git repository."""
+    if checkout is None or shutil.which("git") is None:
         return None
     commit = _git_output(checkout, "rev-parse", "HEAD")
     if commit is None:

@@ -11,7 +11,7 @@ from chaindp.errors import CheckFailed
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelCall, KernelSet
 from chaindp.kernels.merkle import verify_path
-from chaindp.measure.compare import difference, reference_of
+from chaindp.measure.outputs import difference, reference_of
 from chaindp.pipeline.backends import DEFAULT
 from chaindp.pipeline.block import BlockInFlight
 

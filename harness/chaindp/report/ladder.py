@@ -12,12 +12,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # the backend must be chosen before pyplot loads
 
 from chaindp.pipeline.levels import LEVELS
+from chaindp.report.palette import STAGE_COLOURS
 from chaindp.results.summary import STAGES, ladder, stage_times
 
 __all__ = ["plot_ladder"]
-
-# Okabe and Ito's palette, which people with any colour vision can tell apart.
-COLOURS = dict(zip(STAGES, ("#E69F00", "#999999", "#56B4E9", "#0072B2", "#009E73", "#CC79A7", "#D55E00"), strict=True))
 
 
 def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
@@ -58,7 +56,7 @@ def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
             heights = times[times["stage"] == stage].set_index("level")["cpu_ns_per_tx"].reindex(rungs["level"]) / 1e3
             if heights.notna().any():
                 heights = heights.fillna(0.0)
-                bottom.bar(positions, heights, 0.6, bottom=floor.to_list(), color=COLOURS[stage], label=stage)
+                bottom.bar(positions, heights, 0.6, bottom=floor.to_list(), color=STAGE_COLOURS[stage], label=stage)
                 floor += heights
         busy = times.groupby("level")["busy_ns_per_tx"].sum().reindex(rungs["level"]) / 1e3
         waiting = (busy - floor).clip(lower=0.0)

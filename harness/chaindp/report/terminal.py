@@ -10,7 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from chaindp.measure.verdict import Verdict
 from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
+from chaindp.results.noise import NOT_MEASURED, level_verdicts
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
 __all__ = ["run_summary"]
@@ -23,7 +25,10 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     buffer = io.StringIO()
     console = Console(file=buffer, width=WIDTH, highlight=False, markup=False)
     rungs = ladder(frame)
-    console.print(_ladder_table(rungs, plans))
+    verdicts = level_verdicts(frame)
+    console.print(_ladder_table(rungs, plans, verdicts.dropna(subset="verdict").set_index("level")["verdict"]))
+    console.print(noise_line(verdicts))
+    console.print()
     console.print(_stage_table(frame))
     waits = latencies(frame)
     if (waits["latency"] == "final").any():
@@ -59,7 +64,21 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip().splitlines())
 
 
-def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
+def noise_line(verdicts: pd.DataFrame) -> str:
+    """What the verdicts of a ladder stand on, in one sentence."""
+    base = f"DP{verdicts['over'].iloc[0]}"
+    floors = verdicts["noise_floor"].dropna()
+    if floors.empty:
+        return f"noise floor: {NOT_MEASURED}"
+    text = (
+        f"noise floor: {base} against itself differs by up to {floors.iloc[0]:.1%} here "
+        f"({int(verdicts['rounds'].max())} rounds); verdicts are on tx/s over {base}"
+    )
+    missing = verdicts[verdicts["verdict"] == Verdict.INSUFFICIENT]["reason"]
+    return text + (f"; insufficient data: {missing.iloc[0]}" if len(missing) else "")
+
+
+def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.Series) -> Table:
     base = rungs["speedup_over"].iloc[0]
     modelled = (rungs["mode"] == "model").any()
     title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
@@ -67,7 +86,8 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
     table.add_column("level")
     table.add_column("claim", justify="right")
     table.add_column("measured", justify="right")
-    for name in ("tx/s", "slowest", "fastest", "with admit", f"with admit, x DP{base}"):
+    table.add_column("verdict")
+    for name in ("tx/s", "range", "with admit", f"x DP{base}"):
         table.add_column(name, justify="right")
     if modelled:
         table.add_column("model error", justify="right")
@@ -86,9 +106,9 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan]) -> Table:
             level.name,
             level.claim,
             f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) and base == 0 else "-",
+            verdicts.get(level.number, ""),
             f"{rung['tps']:,.0f}",
-            f"{rung['tps_low']:,.0f}",
-            f"{rung['tps_high']:,.0f}",
+            f"{rung['tps_low']:,.0f}-{rung['tps_high']:,.0f}",
             f"{rung['tps_with_admit']:,.0f}",
             f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
             *([f"{rung['model_error']:+.0%}"] if modelled else []),

@@ -153,9 +153,14 @@ def harness_overhead(frame: pd.DataFrame) -> float | None:
     return float(rows.groupby("level")["value"].median().max()) if len(rows) else None
 
 
-def explain(frame: pd.DataFrame) -> list[str]:
-    """A line a level: what it gave over the level before it, what its mechanisms changed, and what bounds it now."""
-    rungs, times, switches = ladder(frame), stage_times(frame), mechanisms(frame)
+def explain(frame: pd.DataFrame, rungs: pd.DataFrame | None = None, times: pd.DataFrame | None = None) -> list[str]:
+    """A line a level: what it gave over the level before it, what its mechanisms changed, and what bounds it now.
+
+    rungs, times: ``ladder(frame)`` and ``stage_times(frame)``, where the caller has them already
+    """
+    rungs = ladder(frame) if rungs is None else rungs
+    times = stage_times(frame) if times is None else times
+    switches = mechanisms(frame)
     lines = []
     before: tuple[pd.Series, set[str], pd.DataFrame] | None = None
     for _, rung in rungs.iterrows():

@@ -1,0 +1,246 @@
+"""A side of an interleaved comparison: something that samples one kernel at one size, here or in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from chaindp.bench import inputs
+from chaindp.errors import ChaindpError, PluginError
+from chaindp.kernels import KernelSpec
+from chaindp.kernels.kernelset import KernelSet
+from chaindp.measure import outputs
+from chaindp.measure.warmup import WarmUp, warm_up
+from chaindp.plugins import Registry, select
+
+__all__ = ["Job", "LocalSide", "Sample", "Side", "SideInfo", "WorkerSide", "output_digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a side is to sample: a kernel at a size, with input from a seed."""
+
+    kernel: str
+    size: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample: one or more calls in a row, each on fresh input.
+
+    compute_ns, transfer_ns: over all calls
+    units:   units of work of all calls
+    digest:  SHA-256 over all outputs, to compare sides by
+    changed: whether a call changed its arguments
+    """
+
+    compute_ns: int
+    transfer_ns: int
+    units: int
+    digest: str
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SideInfo:
+    """What runs on a side. ``skipped`` says why it does not have the kernel; empty where it has."""
+
+    backend: str
+    device: str
+    time_domain: str
+    distribution: str
+    skipped: str = ""
+
+
+class Side(Protocol):
+    """What ``bench.pairs`` needs of a side. Everything raises PluginError where the backend misbehaves."""
+
+    @property
+    def label(self) -> str:
+        """How the user named this side."""
+
+    def prepare(self, job: Job) -> SideInfo:
+        """Get ready for a job: check that the kernel is there, and its outputs against the reference."""
+
+    def warm_up(self, job: Job) -> WarmUp:
+        """Call until times are stable."""
+
+    def sample(self, job: Job, streams: Sequence[int]) -> Sample:
+        """One call for each input stream, timed together."""
+
+    def close(self) -> None:
+        """Give back what the side holds."""
+
+
+class LocalSide:
+    """A backend in this process, with an instance of its own; ``last`` is shared by sides that get the same input."""
+
+    def __init__(
+        self, registry: Registry, selector: str, threads: int, label: str = "", last: inputs.LastInputs | None = None
+    ) -> None:
+        self.label = label or selector
+        self._last = last or inputs.LastInputs()
+        self._registry = registry
+        self._threads = threads
+        self._backend = registry.open_backend(selector, threads=threads)
+        self._kernels = registry.kernel_set(self._backend)
+        self._output_bytes = 0
+
+    def prepare(self, job: Job) -> SideInfo:
+        """See ``Side``."""
+        spec = self._spec(job)
+        backend, supported = self._backend, self._kernels.supported
+        capability = self._registry.backends[backend.name].capability(spec.name)
+        skipped = ""
+        if spec.name not in supported:
+            skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
+        else:
+            backend.warm_up([spec.name])
+            self._check(spec, job)
+        provider = self._registry.providers["backend", backend.name]
+        return SideInfo(backend.label, backend.device, backend.time_domain.value, provider, skipped)
+
+    def _check(self, spec: KernelSpec, job: Job) -> None:
+        """The fixed vectors, and one input of the job's size in full against the next link of the chain of trust."""
+        call = _caller(self._kernels, spec)
+        problem, _ = outputs.check_vectors(spec, call)
+        reference = outputs.reference_of(self._backend.label)
+        if not problem and reference is not None and self._has(reference, spec):
+            other = self._registry.open_backend(reference, threads=self._threads)
+            try:
+                args = inputs.generate(spec, job.seed, job.size, inputs.WARM_UP_STREAM - 1)
+                expected = self._registry.kernel_set(other).call(spec.name, *outputs.copy_args(args))
+                problem = outputs.difference(spec, call(*outputs.copy_args(args)), expected, reference)
+            finally:
+                other.close()
+        elif not problem:
+            problem, _ = outputs.check_golden(spec, call, job.seed)
+        if problem:
+            raise PluginError(f"backend {self.label}, kernel {spec.name}: {problem}")
+
+    def _has(self, selector: str, spec: KernelSpec) -> bool:
+        name = selector.partition(":")[0]
+        return name in self._registry.backends and self._registry.backends[name].supports(spec.name)
+
+    def warm_up(self, job: Job) -> WarmUp:
+        """See ``Side``."""
+        spec = self._spec(job)
+
+        def call(number: int) -> int:
+            args = inputs.generate(spec, job.seed, job.size, inputs.WARM_UP_STREAM + number)
+            self._output_bytes = inputs.output_bytes(_caller(self._kernels, spec)(*args))
+            return sum(record.compute_ns + record.transfer_ns for record in self._kernels.take_calls())
+
+        self._kernels.take_calls()
+        return warm_up(call)
+
+    def sample(self, job: Job, streams: Sequence[int]) -> Sample:
+        """See ``Side``."""
+        spec = self._spec(job)
+        pristine = self._last.of(spec, job.seed, job.size, streams)
+        copies = [outputs.copy_args(args) for args in pristine]
+        call = _caller(self._kernels, spec)
+        self._kernels.take_calls()
+        inputs.touch_memory(self._output_bytes)
+        results = [call(*args) for args in copies]
+        calls = self._kernels.take_calls()
+        return Sample(
+            compute_ns=sum(record.compute_ns for record in calls),
+            transfer_ns=sum(record.transfer_ns for record in calls),
+            units=sum(int(spec.units(*args)) for args in pristine),
+            digest=output_digest(results),
+            changed=any(outputs.changed_arguments(args, kept) for args, kept in zip(copies, pristine, strict=True)),
+        )
+
+    def close(self) -> None:
+        """See ``Side``."""
+        self._backend.close()
+
+    def _spec(self, job: Job) -> KernelSpec:
+        return select(self._registry.kernels, job.kernel, "kernel", self._registry.broken)
+
+
+def _caller(kernels: KernelSet, spec: KernelSpec) -> Any:
+    return lambda *args: kernels.call(spec.name, *args)
+
+
+def output_digest(results: Sequence[Any]) -> str:
+    """SHA-256 over the outputs of calls, shapes and dtypes included."""
+    digest = hashlib.sha256()
+    for result in results:
+        for part in result if isinstance(result, tuple) else (result,):
+            array = np.ascontiguousarray(part)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class WorkerSide:
+    """A backend in a process of its own, whose packages come first from a folder: one revision of a plugin.
+
+    The process speaks JSON lines (``chaindp.bench.worker``); its standard error goes where ours goes.
+    """
+
+    def __init__(self, packages: Path, selector: str, threads: int, label: str) -> None:
+        self.label = label
+        path = os.pathsep.join(part for part in (str(packages), os.environ.get("PYTHONPATH", "")) if part)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chaindp.bench.worker", selector, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+        )
+        try:
+            self._ask({"do": "hello"})
+        except ChaindpError:
+            self.close()
+            raise
+
+    def prepare(self, job: Job) -> SideInfo:
+        """See ``Side``."""
+        return SideInfo(**self._ask({"do": "prepare", "job": asdict(job)}))
+
+    def warm_up(self, job: Job) -> WarmUp:
+        """See ``Side``."""
+        return WarmUp(**self._ask({"do": "warm_up", "job": asdict(job)}))
+
+    def sample(self, job: Job, streams: Sequence[int]) -> Sample:
+        """See ``Side``."""
+        return Sample(**self._ask({"do": "sample", "job": asdict(job), "streams": list(streams)}))
+
+    def close(self) -> None:
+        """See ``Side``."""
+        with self._process as process:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise PluginError(f"{self.label}: its process ended, with status {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise PluginError(f"{self.label}: {answer['error']}")
+        return answer

@@ -1,0 +1,93 @@
+"""A report as Markdown, for a pull request or a terminal: the tables and the sentences, no HTML."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from chaindp import __version__
+from chaindp.measure.verdict import VERDICT_RULE
+from chaindp.report import tables
+from chaindp.report.files import refuse_others, write_over_own
+from chaindp.report.headline import facts, headline
+from chaindp.report.parts import Table
+from chaindp.report.sources import Run, read_runs
+from chaindp.results.kernels import INTERVAL_RULE
+
+__all__ = ["MARK", "markdown_page", "markdown_report", "write_markdown"]
+
+MARK = b"[//]: # (chaindp report"
+"""What tells a report from any other Markdown file: a line that no renderer shows."""
+
+WHAT = "chaindp report in Markdown"
+
+_SPECIAL = re.compile(r"([\\`*<>\[\]|#~&$])|(?<!\w)_|_(?!\w)")
+
+
+def write_markdown(paths: Sequence[str | os.PathLike[str]], out: Path) -> tuple[int, tuple[str, ...]]:
+    """Write the Markdown about the runs at ``paths`` to ``out`` in one step: its bytes, and the runs' names.
+
+    Raises InputError for what is not a run or is damaged; UsageError where ``out`` cannot be written, or is a file
+    that is no report.
+    """
+    refuse_others(out, MARK, WHAT)
+    runs = read_runs(paths)
+    content = markdown_page(runs).encode()
+    write_over_own(out, content, MARK, WHAT)
+    return len(content), tuple(run.label for run in runs)
+
+
+def markdown_report(paths: Sequence[str | os.PathLike[str]]) -> str:
+    """The Markdown about the runs at ``paths``; InputError for what is not a run or is damaged."""
+    return markdown_page(read_runs(paths))
+
+
+def markdown_page(runs: Sequence[Run]) -> str:
+    """All runs, one after another."""
+    lines = [f"{MARK.decode()} {__version__})", ""]
+    for run in runs:
+        lines += _run(run)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _run(run: Run) -> Iterator[str]:
+    yield from (f"### {escape(headline(run))}", "")
+    if run.kind == "pipeline":
+        yield from _table(tables.ladder_table(run))
+        yield from (escape(tables.noise_line(run)), "")
+        stages = tables.stage_table(run)
+        yield from _table(stages) if stages else ("No stage times: no level holds.", "")
+        if not run.amdahl.empty:
+            yield from _table(tables.amdahl_table(run))
+    if run.kind == "compare":
+        yield from _table(tables.comparison_table(run))
+        yield from (escape(f"A verdict says {VERDICT_RULE}."), "")
+    if run.kind != "pipeline":
+        yield from _table(tables.rates_table(run)) if len(run.kernel_rates) else ("No kernel was timed.", "")
+        yield from (escape(f"Intervals: {INTERVAL_RULE}."), "")
+    if run.kind == "bench":
+        yield from ("Medians, without verdicts and noise floor: chaindp compare gives both.", "")
+    problems = tables.problem_table(run)
+    yield from _table(problems) if problems else ("Nothing failed and nothing was skipped.", "")
+    yield from (escape("; ".join(f"{name}: {text}" for name, text in facts(run))), "")
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield from (f"**{escape(table.title)}**", "")
+    yield _row(table.columns)
+    yield _row(["--:" if column in table.right else ":--" for column in table.columns], raw=True)
+    yield from (_row(row) for row in table.rows)
+    yield ""
+
+
+def _row(cells: Sequence[str], *, raw: bool = False) -> str:
+    return "| " + " | ".join(cell if raw else escape(cell) for cell in cells) + " |"
+
+
+def escape(text: str) -> str:
+    """Text as Markdown shows it as it is: on one line, and without anything that would be markup."""
+    line = _SPECIAL.sub(lambda match: "\\" + match[0], " ".join(text.split()))
+    # A number or a dash at the start would begin a list.
+    return re.sub(r"^(\d+)([.)])(?=\s|$)|^([-+=])", lambda m: f"{m[1]}\\{m[2]}" if m[1] else f"\\{m[3]}", line)

@@ -1,0 +1,262 @@
+"""The tables of a report, for the page and for Markdown alike: text in cells, one function a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from chaindp.measure.verdict import VERDICT_RULE
+from chaindp.pipeline.levels import LEVELS, MECHANISMS
+from chaindp.report.claims import claim_of
+from chaindp.report.parts import Table
+from chaindp.report.sources import Run
+from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
+from chaindp.results.summary import LATENCIES, STAGES
+
+__all__ = [
+    "adds",
+    "amdahl_table",
+    "comparison_table",
+    "ladder_table",
+    "latency_table",
+    "level_ranges",
+    "measured_levels",
+    "mode_of",
+    "noise_floor_of",
+    "noise_line",
+    "problem_table",
+    "rates_table",
+    "skipped_mechanisms",
+    "stage_details",
+    "stage_kernel_table",
+    "stage_table",
+    "stages_not_run",
+    "what_of",
+]
+
+
+def measured_levels(run: Run) -> dict[int, Any]:
+    """The rows of the ladder by level, as named tuples; empty where nothing holds."""
+    return {} if run.ladder is None else {int(rung.level): rung for rung in run.ladder.itertuples()}
+
+
+def mode_of(run: Run) -> str:
+    """``live`` or ``model``: how throughput came about."""
+    return "live" if run.ladder is None else str(run.ladder["mode"].iloc[0])
+
+
+def adds(run: Run, level: int) -> list[str]:
+    """What a level has on that the one below it in the run has not, and what of its own is not on, with why."""
+    on, off = run.mechanisms_of(level)
+    below = [number for number in run.levels if number < level]
+    before = set(run.mechanisms_of(below[-1])[0]) if below else set()
+    own = {mechanism.name for mechanism in MECHANISMS if mechanism.level == level}
+    parts = [name for name in on if name not in before]
+    return parts + [f"{name}: {reason}" for name, reason in off.items() if name in own]
+
+
+def skipped_mechanisms(run: Run) -> dict[str, str]:
+    """Every mechanism that was off at a level that has it, with the reason."""
+    return {name: reason for level in run.levels for name, reason in run.mechanisms_of(level)[1].items()}
+
+
+def stages_not_run(run: Run) -> dict[str, str]:
+    """Stages that the run left out, with the reason."""
+    rows = run.frame[(run.frame["metric"] == "busy") & (run.frame["status"] == "skipped") & run.frame["stage"].notna()]
+    return dict(zip(rows["stage"].astype(str), rows["reason"].astype(str), strict=True))
+
+
+def ladder_table(run: Run) -> Table:
+    """Claim against measurement, level by level; levels that failed are rows too."""
+    measured = measured_levels(run)
+    verdicts = {int(row.level): row for row in run.verdicts.itertuples()}
+    base = run.lowest or 0
+    over = "p" if base == 0 else f"x DP{base}"
+    modelled = mode_of(run) == "model"
+    columns = ["level", "claim", f"measured, {over}", "verdict", "tx/s", "slowest", "fastest", "tx/s with admit"]
+    columns += [f"with admit, {over}", *(["model error"] if modelled else []), "adds"]
+    rows = []
+    for level in run.levels:
+        name, claim, extra = f"DP{level}", claim_of(level).text, "; ".join(adds(run, level)) or LEVELS[level].title
+        if level not in measured:
+            rows.append([name, claim, "failed", *[""] * (len(columns) - 4), extra])
+            continue
+        rung, verdict = measured[level], verdicts.get(level)
+        judged = "" if verdict is None else text(verdict.verdict)
+        row = [name, claim, ratio(rung.speedup), judged, count(rung.tps), count(rung.tps_low), count(rung.tps_high)]
+        row += [count(rung.tps_with_admit), ratio(rung.speedup_with_admit)]
+        rows.append([*row, *([percent(rung.model_error)] if modelled else []), extra])
+    repetitions = max((rung.repetitions for rung in measured.values()), default=0)
+    title = f"The ladder: medians, slowest and fastest of {plural(repetitions, 'repetition')}"
+    return Table(title, columns, rows, [name for name in columns if name not in ("level", "verdict", "adds")])
+
+
+def noise_floor_of(run: Run) -> float | None:
+    """The noise floor of a pipeline run, as a share; None where it was not measured."""
+    floors = [float(value) for value in run.verdicts["noise_floor"] if value is not None and value == value]
+    return max(floors, default=None)
+
+
+def noise_line(run: Run) -> str:
+    """The noise floor in a sentence, or why there is none."""
+    floor = noise_floor_of(run)
+    if floor is not None:
+        return (
+            f"Noise floor: {percent(floor)}. So far apart are two equal passes of DP{run.lowest} on this machine, at "
+            f"that moment. A verdict says {VERDICT_RULE}."
+        )
+    reasons = [reason for reason in run.verdicts["reason"] if reason]
+    return f"Noise floor: {reasons[0] if reasons else 'not measured: no level holds'}. Speed-ups have no verdict."
+
+
+def stage_table(run: Run) -> Table | None:
+    """A row a level, a column a stage: time from start to end, and CPU time, in us a transaction."""
+    if run.stages is None:
+        return None
+    times = run.stages
+    present = [stage for stage in STAGES if (times["stage"] == stage).any()]
+    rows = []
+    for level, group in times.groupby("level"):
+        by_stage = group.set_index("stage")
+        cells = [_pair(by_stage.loc[stage]) if stage in by_stage.index else "" for stage in present]
+        rest = by_stage.drop(index="admit", errors="ignore")[["busy_ns_per_tx", "cpu_ns_per_tx"]].sum()
+        rows.append([f"DP{level}", *cells, _pair(rest)])
+    columns = ["level", *present, "all but admit"]
+    return Table("Stages, us a transaction: from start to end / CPU time", columns, rows, columns[1:])
+
+
+def _pair(row: pd.Series) -> str:
+    return f"{row['busy_ns_per_tx'] / 1e3:,.1f} / {row['cpu_ns_per_tx'] / 1e3:,.1f}"
+
+
+def stage_details(run: Run) -> Table:
+    """A row a level and stage, with everything that is known of it."""
+    assert run.stages is not None
+    columns = ["level", "stage", "CPU, us/tx", "waiting, us/tx", "network, us/tx", "share of CPU", "busy", "backend"]
+    rows = []
+    for row in run.stages.itertuples():
+        waiting = max(0.0, row.busy_ns_per_tx - row.cpu_ns_per_tx)
+        figures = [figure(ns / 1e3) for ns in (row.cpu_ns_per_tx, waiting, row.wait_ns_per_tx)]
+        backend = text(row.backend)
+        rows.append([f"DP{row.level}", row.stage, *figures, percent(row.share), percent(row.utilization), backend])
+    return Table("Stages in figures", columns, rows, columns[2:-1])
+
+
+def latency_table(run: Run) -> Table | None:
+    """Latencies p50 and p99 by level; None where the run has none."""
+    waits = run.latencies
+    if not len(waits):
+        return None
+    present = [kind for kind in LATENCIES if (waits["latency"] == kind).any()]
+    domains = {kind: waits[waits["latency"] == kind]["time_domain"].iloc[0] for kind in present}
+    columns = ["level"]
+    for kind in present:
+        columns += [f"{kind}{' (modelled)' if domains[kind] == 'modelled' else ''} {part}" for part in ("p50", "p99")]
+    rows = []
+    for level, group in waits.groupby("level"):
+        by_kind = group.set_index("latency")
+        cells = [
+            duration(by_kind[column][kind]) if kind in by_kind.index else ""
+            for kind in present
+            for column in ("p50_ns", "p99_ns")
+        ]
+        rows.append([f"DP{level}", *cells])
+    title = "Latency: of consensus on the simulated network (order); of a block from its ordering on (the others)"
+    return Table(title, columns, rows, columns[1:], folded=True)
+
+
+def stage_kernel_table(run: Run) -> Table:
+    """A row a level, stage and kernel of a pipeline run."""
+    columns = ["level", "stage", "kernel", "backend", "compute, us/tx", "fastest to slowest"]
+    columns += ["transfer, us/tx", "transfer, fastest to slowest"]
+    rows = []
+    for row in run.stage_kernels.itertuples():
+        cells = [f"DP{row.level}", row.stage, row.kernel, text(row.backend)]
+        for name in ("compute", "transfer"):
+            middle, low, high = (getattr(row, name + part) / 1e3 for part in ("", "_low", "_high"))
+            cells += [figure(middle), f"{figure(low)} to {figure(high)}"]
+        rows.append(cells)
+    return Table("Kernels within the stages, us a transaction", columns, rows, columns[4:])
+
+
+def rates_table(run: Run, rates: pd.DataFrame | None = None) -> Table:
+    """A row a kernel, size and backend of a bench or comparison: time for a unit of work, with its interval."""
+    columns = ["kernel", "size", "backend", "compute", "interval", "transfer", "unit", "samples", "outliers", "domain"]
+    rows = []
+    for row in (run.kernel_rates if rates is None else rates).itertuples():
+        interval = f"{figure(row.compute_low, 4)} to {figure(row.compute_high, 4)}" if row.samples > 1 else "one sample"
+        cells = [str(row.kernel), str(row.size), str(row.backend), figure(row.compute, 4), interval]
+        cells += [figure(row.transfer), f"{row.unit}/{row.work_unit}", count(row.samples), count(row.outliers)]
+        rows.append([*cells, text(row.time_domain)])
+    return Table("Kernels, time for a unit of work", columns, rows, columns[3:6] + columns[7:9])
+
+
+def comparison_table(run: Run) -> Table:
+    """The rows of a comparison: B over A, with interval, noise floor and verdict."""
+    columns = [
+        "what",
+        "A",
+        "B",
+        "speed of B over A",
+        "99 % interval",
+        "noise floor",
+        "verdict",
+        "A, median",
+        "B, median",
+    ]
+    columns += ["unit", "samples", "why"]
+    rows = []
+    for row in run.comparisons:
+        interval = "" if row.get("low") is None else f"{ratio(row['low'])} to {ratio(row['high'])}"
+        cells = [what_of(row), str(row["a"]), str(row["b"]), ratio(row.get("ratio")), interval]
+        cells += [percent(row.get("noise_floor")), str(row.get("verdict") or "not judged")]
+        cells += [figure(row.get("a_median"), 4), figure(row.get("b_median"), 4), str(row.get("unit", ""))]
+        cells += [f"{count(row.get('samples_a'))} / {count(row.get('samples_b'))}", str(row.get("reason") or "")]
+        rows.append(cells)
+    return Table("Comparisons", columns, rows, columns[3:6] + columns[7:9])
+
+
+def what_of(row: Mapping[str, Any]) -> str:
+    """What a comparison is of, in short: the metric is named where it is not the time for a unit of work."""
+    metric = str(row["metric"])
+    named = {"ns_per_unit": "", "ns_per_unit_with_transfer": ", with transfer"}
+    return str(row["what"]) + named.get(metric, f", {metric}")
+
+
+def amdahl_table(run: Run) -> Table:
+    """Share, kernel speed-up, transfer, prediction, measurement and ceiling, by level, baseline and stage."""
+    columns = ["level over", "stage", "kernels ran on", "kernel share", "kernel speed-up", "transfer"]
+    columns += ["predicted", "measured", "ceiling"]
+    rows = []
+    for row in run.amdahl.itertuples():
+        cells = [f"DP{row.level} over DP{row.baseline}", row.stage, f"{row.backend_from}, then {row.backend_to}"]
+        cells += [percent(row.share), ratio(row.kernel_speedup) + ("*" if row.overlap else ""), percent(row.transfer)]
+        rows.append([*cells, ratio(row.predicted), ratio(row.measured), ratio(row.ceiling)])
+    return Table("Kernel share, speed-up and ceiling", columns, rows, columns[3:])
+
+
+def problem_table(run: Run) -> Table | None:
+    """What failed and what was skipped, with the reasons; None where there is nothing."""
+    if run.problems.empty:
+        return None
+    rows = [
+        [row.status, str(row.what), str(row.reason), level_ranges(row.levels), str(row.backend), count(row.rows)]
+        for row in run.problems.itertuples()
+    ]
+    columns = ["status", "what", "reason", "levels", "backend", "rows"]
+    said = run.problems["status"].value_counts()
+    title = ", ".join(f"{said[status]} {status}" for status in ("failed", "skipped") if status in said)
+    return Table(title, columns, rows, ["rows"])
+
+
+def level_ranges(levels: list[int]) -> str:
+    """``[1, 2, 3, 5]`` as ``DP1-DP3, DP5``."""
+    parts: list[list[int]] = []
+    for level in levels:
+        if parts and level == parts[-1][-1] + 1:
+            parts[-1].append(level)
+        else:
+            parts.append([level])
+    return ", ".join(f"DP{part[0]}" if len(part) == 1 else f"DP{part[0]}-DP{part[-1]}" for part in parts)

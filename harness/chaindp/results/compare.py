@@ -1,0 +1,180 @@
+"""Comparing two stored runs: what both of them measured, side by side, each figure with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chaindp.errors import InputError
+from chaindp.measure.statistics import outliers
+from chaindp.measure.verdict import Comparison, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "DOMAINS",
+    "FLOOR_OF_STORED_RUNS",
+    "Series",
+    "compare_runs",
+    "compare_series",
+    "differing_work",
+    "domain_refusal",
+    "series_of",
+]
+
+FLOOR_OF_STORED_RUNS = "draws of each run against itself; what changed on the machine between the runs is not in it"
+
+DOMAINS = {
+    "wall": "a clock on the machine",
+    "device": "device events",
+    "cycles": "simulated clock cycles",
+    "modelled": "a model's schedule or a stated clock",
+}
+
+_HIGHER_IS_BETTER = {"tps", "tps_with_admit"}
+_WORK = {"txs", "block_txs", "accounts", "zipf", "conflict", "slot_s", "network", "threads", "ablate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All samples of one figure of one run. ``values`` float64[samples]; ``problem`` says why there are none.
+
+    key:   what a series of the other run must share to be compared; ``side`` is the backend, which may differ
+    """
+
+    key: tuple[str, str]
+    side: str
+    unit: str
+    time_domain: str | None
+    values: np.ndarray
+    problem: str = ""
+
+
+def compare_runs(
+    a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = ("A", "B"), seed: int = 0
+) -> list[Comparison]:
+    """Every figure that both runs have, B against A; InputError where they have none in common.
+
+    a, b:  tables as ``chaindp.load`` gives them
+    names: what to call the runs in the rows
+
+    Figures of one kernel and size are compared backend by backend; where each run has one backend, with each other.
+    Rows that cannot be ranked (another time domain, a failure) have no verdict and say why.
+    """
+    left, right = list(series_of(a)), list(series_of(b))
+    pairs = [(one, two) for one in left for two in right if one.key == two.key and one.side == two.side]
+    matched = {one.key for one, _ in pairs}
+    for key in {one.key for one in left} - matched:
+        mine, theirs = ([series for series in side if series.key == key] for side in (left, right))
+        if len(mine) == len(theirs) == 1:
+            pairs.append((mine[0], theirs[0]))
+    if not pairs:
+        raise InputError(
+            f"{names[0]} and {names[1]} have no figure in common: {_what(left)} in the one, {_what(right)} in the other"
+        )
+    order = {series.key: index for index, series in reversed(list(enumerate(left)))}
+    pairs.sort(key=lambda pair: order[pair[0].key])
+    return [compare_series(one, two, names, seed) for one, two in pairs]
+
+
+def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) -> Comparison:
+    """One figure of two runs, judged."""
+    metric, what = a.key
+    sides = [name + (f" {series.side}" if series.side else "") for name, series in zip(names, (a, b), strict=True)]
+    problems = [f"{side}: {series.problem}" for side, series in zip(sides, (a, b), strict=True) if series.problem]
+    refusal = "; ".join(problems) or domain_refusal(sides[0], a.time_domain, sides[1], b.time_domain)
+    counts = (len(a.values), len(b.values))
+    common: dict[str, Any] = {"metric": metric, "what": what, "a": sides[0], "b": sides[1], "unit": a.unit}
+    if refusal or not all(counts):
+        return Comparison(
+            **common,
+            time_domain=a.time_domain if a.time_domain == b.time_domain else None,
+            samples_a=counts[0],
+            samples_b=counts[1],
+            verdict=None,
+            a_median=float(np.median(a.values)) if counts[0] else None,
+            b_median=float(np.median(b.values)) if counts[1] else None,
+            reason=refusal or f"{sides[0] if not counts[0] else sides[1]} has no samples",
+        )
+    found = judge(a.values, b.values, higher_is_better=metric in _HIGHER_IS_BETTER, seed=seed)
+    return Comparison(
+        **common,
+        time_domain=a.time_domain,
+        samples_a=counts[0],
+        samples_b=counts[1],
+        verdict=found.verdict,
+        a_median=float(np.median(a.values)),
+        b_median=float(np.median(b.values)),
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        noise_floor=found.noise_floor,
+        floor_from=FLOOR_OF_STORED_RUNS,
+        outliers_a=int((outliers(a.values) != "").sum()),
+        outliers_b=int((outliers(b.values) != "").sum()),
+        reason=found.reason,
+    )
+
+
+def domain_refusal(a: str, a_domain: str | None, b: str, b_domain: str | None) -> str:
+    """Why two sides cannot be ranked by their time domains; empty where they can."""
+    if a_domain == b_domain:
+        return ""
+    one, two = (f"{domain} ({DOMAINS.get(domain or '', 'unknown')})" for domain in (a_domain, b_domain))
+    return f"not ranked across time domains: {a} is in {one}, {b} in {two}"
+
+
+def series_of(frame: pd.DataFrame) -> Iterator[Series]:
+    """Every figure of a run that a comparison is made of: throughput by level, time per unit of work by kernel."""
+    for metric in ("tps", "tps_with_admit"):
+        rows = frame[frame["metric"] == metric]
+        for (workload, level), group in rows.groupby(["workload", "level"], sort=True):
+            yield _series(group, group["value"], (metric, f"{workload} DP{level}"), "", "tx/s")
+    rows = frame[frame["kernel"].notna() & frame["metric"].isin(["compute_time", "transfer_time", "work"])]
+    for (workload, side), group in rows.groupby(["workload", "backend_requested"], sort=False):
+        columns = {name: part.sort_values("repetition") for name, part in group.groupby("metric")}
+        if "compute_time" not in columns:
+            continue
+        times = columns["compute_time"]
+        lengths = {len(columns[name]) if name in columns else 0 for name in ("compute_time", "transfer_time", "work")}
+        if (times["status"] != "ok").any() or len(lengths) > 1:
+            yield _series(times, times["value"].iloc[:0], ("ns_per_unit", str(workload)), str(side), "ns")
+            continue
+        work = columns["work"]["value"].to_numpy()
+        compute, transfer = times["value"].to_numpy() / work, columns["transfer_time"]["value"].to_numpy() / work
+        yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), "ns")
+        both = compute + transfer
+        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), "ns")
+
+
+def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What two runs (their run.json) were asked to do differently: a line each, for their figures are of other work."""
+    one, two = a.get("config") or {}, b.get("config") or {}
+    lines = []
+    if a.get("kind") != b.get("kind"):
+        lines.append(f"A is a {a.get('kind')} run, B a {b.get('kind')} run")
+    changed = [name for name in sorted(one.keys() & two.keys() & _WORK) if one[name] != two[name]]
+    lines += [f"other work: {name} is {one[name]} in A and {two[name]} in B" for name in changed]
+    machines = [((run.get("environment") or {}).get("cpu") or {}).get("model") for run in (a, b)]
+    if machines[0] != machines[1]:
+        lines.append(f"other machines: A ran on {machines[0]}, B on {machines[1]}")
+    return lines
+
+
+def _series(rows: pd.DataFrame, values: pd.Series | np.ndarray, key: tuple[str, str], side: str, unit: str) -> Series:
+    """A series of these rows; one that failed or was skipped has no values, but its reason."""
+    bad = rows[rows["status"] != "ok"]
+    domains = rows["time_domain"].dropna().unique()
+    domain = str(domains[0]) if len(domains) else None
+    if len(bad):
+        problem = f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
+        return Series(key, side, unit, domain, np.empty(0), problem)
+    return Series(key, side, unit, domain, np.asarray(values, dtype=np.float64))
+
+
+def _what(series: list[Series]) -> str:
+    return ", ".join(dict.fromkeys(f"{one.key[0]} of {one.key[1]}" for one in series)) or "nothing"

@@ -1,0 +1,398 @@
+"""``chaindp compare``: stored runs, backends now, and revisions of a plugin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chaindp
+from chaindp.bench.revisions import WORKTREE, build_revision
+from chaindp.errors import InputError, UsageError
+from chaindp.measure.verdict import Verdict
+from chaindp.results.compare import compare_runs, differing_work
+from chaindp.results.store import load, write_run
+from chaindp.results.table import SampleTable
+from plugin_site import LIAR, make_distribution
+from plugin_site import chaindp as command
+
+QUICK = ("--size", "64", "--rounds", "5", "--threads", "1")
+
+
+def store(folder: Path, tps: dict[int, list[float]], *, domain: str = "wall", failed: str = "", **config: Any) -> Path:
+    """A run folder with these throughputs by level."""
+    table = SampleTable(folder.name)
+    for level, values in tps.items():
+        extra = {"status": "failed", "reason": failed} if failed else {}
+        for repetition, value in enumerate(values):
+            table.append(
+                workload="w",
+                level=level,
+                repetition=repetition,
+                metric="tps",
+                value=value,
+                unit="tx/s",
+                time_domain=domain,
+                **extra,
+            )
+    return write_run(folder, table.frame(), {"run_id": folder.name, "kind": "pipeline", "config": config})
+
+
+def store_bench(folder: Path, backends: dict[str, float], domain: str = "wall", transfer: float = 0.0) -> Path:
+    table = SampleTable(folder.name)
+    for backend, ns in backends.items():
+        noise = np.random.default_rng(len(backend)).lognormal(0, 0.01, 20)
+        for metric, values, unit in (
+            ("compute_time", ns * 100 * noise, "ns"),
+            ("transfer_time", transfer * 100 * noise, "ns"),
+            ("work", np.full(20, 100.0), "node"),
+        ):
+            table.extend(
+                20,
+                workload="merkle_tree/64",
+                kernel="merkle_tree",
+                repetition=np.arange(20),
+                metric=metric,
+                value=values,
+                unit=unit,
+                backend_requested=backend,
+                backend_ran=backend,
+                time_domain=domain,
+            )
+    return write_run(folder, table.frame(), {"run_id": folder.name, "kind": "bench"})
+
+
+def rows_of(a: Path, b: Path) -> dict[tuple[str, str], Any]:
+    return {(row.metric, row.what): row for row in compare_runs(load(a), load(b))}
+
+
+def spread(value: float, count: int = 8) -> list[float]:
+    return (value * np.random.default_rng(int(value)).lognormal(0, 0.01, count)).tolist()
+
+
+def test_levels_are_compared_with_their_like(tmp_path: Path) -> None:
+    a = store(tmp_path / "a", {0: spread(100), 3: spread(200), 4: spread(300)})
+    b = store(tmp_path / "b", {0: spread(101), 3: spread(300), 4: spread(150)})
+    rows = rows_of(a, b)
+    assert [rows["tps", f"w DP{level}"].verdict for level in (0, 3, 4)] == [
+        Verdict.NO_DIFFERENCE,
+        Verdict.FASTER,
+        Verdict.SLOWER,
+    ]
+    assert rows["tps", "w DP3"].ratio == pytest.approx(1.5, rel=0.03)
+
+
+def test_few_repetitions_are_insufficient(tmp_path: Path) -> None:
+    a, b = store(tmp_path / "a", {0: spread(100, 3)}), store(tmp_path / "b", {0: spread(200, 3)})
+    row = rows_of(a, b)["tps", "w DP0"]
+    assert row.verdict is Verdict.INSUFFICIENT
+    assert row.ratio == pytest.approx(2.0, rel=0.05)
+
+
+def test_time_domains_are_never_ranked(tmp_path: Path) -> None:
+    a, b = store(tmp_path / "a", {0: spread(100)}), store(tmp_path / "b", {0: spread(200)}, domain="modelled")
+    row = rows_of(a, b)["tps", "w DP0"]
+    assert row.verdict is None
+    assert row.ratio is None
+    assert "time domains" in row.reason
+    done = command("compare", str(a), str(b), "--json")
+    assert done.returncode == 1
+    (shown,) = json.loads(done.stdout)["rows"]
+    assert (shown["verdict"], shown["ratio"]) == (None, None)
+    assert "A is in wall" in shown["reason"]
+    assert "B in modelled" in shown["reason"]
+
+
+def test_a_level_that_failed_is_not_ranked(tmp_path: Path) -> None:
+    a, b = store(tmp_path / "a", {0: spread(100)}), store(tmp_path / "b", {0: spread(200)}, failed="other state root")
+    row = rows_of(a, b)["tps", "w DP0"]
+    assert row.verdict is None
+    assert row.reason == "B: failed: other state root"
+
+
+def test_runs_without_a_common_figure_are_refused(tmp_path: Path) -> None:
+    a, b = store(tmp_path / "a", {0: spread(100)}), store_bench(tmp_path / "b", {"cpu": 10.0})
+    with pytest.raises(
+        InputError, match=r"no figure in common: tps of w DP0 in the one, ns_per_unit of merkle_tree/64"
+    ):
+        compare_runs(load(a), load(b))
+
+
+def test_kernels_are_compared_backend_by_backend_and_single_ones_with_each_other(tmp_path: Path) -> None:
+    both = store_bench(tmp_path / "both", {"cpu": 10.0, "gpu": 5.0})
+    again = store_bench(tmp_path / "again", {"cpu": 20.0, "gpu": 5.0})
+    verdicts = {row.a: row.verdict for row in compare_runs(load(both), load(again)) if row.metric == "ns_per_unit"}
+    assert verdicts == {"A cpu": Verdict.SLOWER, "A gpu": Verdict.NO_DIFFERENCE}
+    one, other = store_bench(tmp_path / "one", {"cpu": 10.0}), store_bench(tmp_path / "other", {"gpu": 5.0})
+    row, _ = compare_runs(load(one), load(other))
+    assert (row.a, row.b, row.verdict) == ("A cpu", "B gpu", Verdict.FASTER)
+
+
+def test_transfer_is_judged_apart(tmp_path: Path) -> None:
+    a = store_bench(tmp_path / "a", {"gpu": 10.0}, transfer=10.0)
+    b = store_bench(tmp_path / "b", {"gpu": 5.0}, transfer=15.0)
+    verdicts = {row.metric: row.verdict for row in compare_runs(load(a), load(b))}
+    assert verdicts == {"ns_per_unit": Verdict.FASTER, "ns_per_unit_with_transfer": Verdict.NO_DIFFERENCE}
+
+
+def test_other_work_and_other_machines_are_said() -> None:
+    a = {"kind": "pipeline", "config": {"txs": 10, "seed": 1}, "environment": {"cpu": {"model": "X"}}}
+    b = {"kind": "pipeline", "config": {"txs": 20, "seed": 2}, "environment": {"cpu": {"model": "Y"}}}
+    assert differing_work(a, b) == [
+        "other work: txs is 10 in A and 20 in B",
+        "other machines: A ran on X, B on Y",
+    ]
+    assert differing_work(a, a) == []
+    assert differing_work({}, {}) == []
+
+
+def test_the_reference_run_equals_itself() -> None:
+    frame = chaindp.load(Path(__file__).parents[1] / "results" / "reference")
+    rows = compare_runs(frame, frame)
+    assert rows
+    assert all(row.verdict is Verdict.NO_DIFFERENCE and row.ratio == 1.0 for row in rows)
+
+
+def test_backends_are_measured_in_pairs_and_stored(tmp_path: Path) -> None:
+    done = command(
+        "compare",
+        "--backends",
+        "cpu,cpu:scalar",
+        "keccak256",
+        "merkle_tree",
+        "--size",
+        "4096",
+        "--rounds",
+        "6",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [(row["metric"], row["what"], row["verdict"]) for row in document["rows"]] == [
+        (metric, what, "slower")
+        for what in ("keccak256/4096", "merkle_tree/4096")
+        for metric in ("ns_per_unit", "ns_per_unit_with_transfer")
+    ]
+    for row in document["rows"]:
+        assert row["low"] <= row["ratio"] <= row["high"] < 1
+        assert row["noise_floor"] >= 0
+        assert row["samples_a"] == row["samples_b"] == 12
+    frame = load(document["path"])
+    assert frame.attrs["run"]["kind"] == "compare"
+    assert frame.attrs["run"]["rows"] == document["rows"]
+    assert set(frame["metric"]) == {
+        f"{name}{suffix}" for name in ("compute_time", "transfer_time", "work") for suffix in ("", "_again")
+    }
+
+
+def test_text_shows_the_noise_floor_beside_every_verdict(tmp_path: Path) -> None:
+    done = command("compare", "--backends", "cpu,cpu", "sha256", *QUICK, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "noise floor: A against a second A, in the same rounds" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if "sha256/64" in line]
+    assert len(lines) == 2
+    assert all(line.count("%") == 1 for line in lines)
+
+
+def test_a_wrong_backend_fails_by_name(tmp_path: Path) -> None:
+    make_distribution(tmp_path / "site", "chaindp-liar", LIAR)
+    done = command(
+        "compare",
+        "--backends",
+        "cpu,liar",
+        "keccak256",
+        "--size",
+        "4096",
+        "--rounds",
+        "5",
+        "--json",
+        "--out",
+        str(tmp_path / "runs"),
+        site=tmp_path / "site",
+    )
+    assert done.returncode == 1
+    (failure,) = json.loads(done.stdout)["failures"]
+    assert "liar" in failure
+
+
+def test_a_kernel_that_a_side_lacks_is_exit_1_with_what_it_said(tmp_path: Path) -> None:
+    make_distribution(tmp_path / "site", "chaindp-liar", LIAR)
+    done = command(
+        "compare",
+        "--backends",
+        "cpu,liar",
+        "sha256",
+        *QUICK,
+        "--json",
+        "--out",
+        str(tmp_path / "runs"),
+        site=tmp_path / "site",
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["failures"] == ["sha256/64: backend liar says sha256 is not implemented"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("results/reference",), "two run folders, and 1 was given"),
+        (("a", "b", "c"), "3 were given"),
+        (("nowhere", "results/reference"), "nowhere is not a run folder"),
+        (("--backends", "cpu", "keccak256"), "--backends is 'cpu'; it takes two names"),
+        (("--backends", "cpu,nope", "keccak256"), "nope"),
+        (("--backends", "cpu,cpu:scalar", "kecak256"), "did you mean keccak256"),
+        (("--revisions", "a,b", "keccak256"), "name it with --backends NAME"),
+        (("--revisions", "a", "--backends", "cpu", "keccak256"), "--revisions is 'a'"),
+        (("--backends", "cpu,cpu", "keccak256", "--rounds", "0"), "rounds"),
+    ],
+)
+def test_wrong_calls_are_one_line_and_exit_2(arguments: tuple[str, ...], words: str) -> None:
+    done = command("compare", *arguments, cwd=Path(__file__).parents[1])
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+# Builds a wheel with nothing but the standard library, so that no index has to be reached.
+BUILDER = """
+import zipfile
+
+NAME = "chaindp_revised-1.0"
+
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    files = {
+        "chaindp_revised.py": open("chaindp_revised.py").read(),
+        f"{NAME}.dist-info/METADATA": "Metadata-Version: 2.1\\nName: chaindp-revised\\nVersion: 1.0\\n",
+        f"{NAME}.dist-info/WHEEL": "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{NAME}.dist-info/entry_points.txt": "[chaindp]\\nrevised = chaindp_revised\\n",
+    }
+    with zipfile.ZipFile(f"{directory}/{NAME}-py3-none-any.whl", "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
+        wheel.writestr(f"{NAME}.dist-info/RECORD", "".join(f"{name},,\\n" for name in files))
+    return f"{NAME}-py3-none-any.whl"
+"""
+
+PLUGIN = """
+import hashlib
+import numpy as np
+from chaindp import hookimpl
+from chaindp.backend import Backend, BackendSpec, Capability
+
+
+class Revised(Backend):
+    def sha256(self, data, offsets):
+        raw, bounds = data.tobytes(), offsets.tolist()
+        out = b""
+        for _ in range(REPEATS):
+            out = b"".join(hashlib.sha256(raw[a:b]).digest() for a, b in zip(bounds, bounds[1:]))
+        return np.frombuffer(out, dtype=np.uint8).reshape(-1, 32)
+
+
+@hookimpl
+def chaindp_backends():
+    return [
+        BackendSpec(
+            name="revised",
+            kind="cpu",
+            factory=lambda options: Revised("revised", options),
+            capabilities={"sha256": Capability()},
+            summary="for a test",
+        )
+    ]
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a plugin in a folder: tags ``old``, which does its work twenty times, and ``new``."""
+    repository = tmp_path_factory.mktemp("repository")
+    folder = repository / "plugin"
+    folder.mkdir()
+    git(repository, "init", "--quiet")
+    (folder / "builder.py").write_text(BUILDER)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "builder"\nbackend-path = ["."]\n'
+        '[project]\nname = "chaindp-revised"\nversion = "1.0"\n'
+    )
+    for tag, repeats in (("old", 20), ("new", 1)):
+        (folder / "chaindp_revised.py").write_text(f"REPEATS = {repeats}\n{PLUGIN}")
+        git(repository, "add", ".")
+        git(repository, "commit", "--quiet", "-m", tag)
+        git(repository, "tag", tag)
+    return folder
+
+
+def test_two_revisions_of_a_plugin_are_compared(plugin: Path, tmp_path: Path) -> None:
+    done = command(
+        "compare",
+        "--revisions",
+        "old,new",
+        "--plugin",
+        str(plugin),
+        "--backends",
+        "revised",
+        "sha256",
+        "--size",
+        "256",
+        "--rounds",
+        "5",
+        "--launches",
+        "2",
+        "--out",
+        str(tmp_path),
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    row, _ = document["rows"]
+    assert (row["a"], row["b"], row["verdict"]) == ("revised@old", "revised@new", "faster")
+    assert document["revisions"] == [git(plugin, "rev-parse", tag) for tag in ("old", "new")]
+
+
+def test_a_revision_may_be_the_files_as_they_are(plugin: Path, tmp_path: Path) -> None:
+    (plugin / "chaindp_revised.py").write_text(f"REPEATS = 7\n{PLUGIN}")
+    try:
+        built = build_revision(plugin, WORKTREE, tmp_path)
+    finally:
+        git(plugin, "checkout", "--quiet", ".")
+    assert built.commit.endswith("+worktree")
+    assert (built.packages / "chaindp_revised.py").read_text().startswith("REPEATS = 7\n")
+
+
+@pytest.mark.parametrize(
+    ("revision", "words"), [("nope", "has no revision 'nope'"), ("--help", "has no revision '--help'")]
+)
+def test_unknown_revisions_are_refused(plugin: Path, tmp_path: Path, revision: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        build_revision(plugin, revision, tmp_path)
+
+
+def test_a_revision_that_does_not_build_is_one_line(plugin: Path, tmp_path: Path) -> None:
+    (plugin / "builder.py").write_text("raise RuntimeError('no builder today')")
+    try:
+        with pytest.raises(UsageError, match="does not install") as caught:
+            build_revision(plugin, WORKTREE, tmp_path)
+    finally:
+        git(plugin, "checkout", "--quiet", ".")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a git repository"):
+        build_revision(tmp_path, "HEAD", tmp_path / "into")
