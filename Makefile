@@ -18,7 +18,7 @@ RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 BENCH_ARGS ?= --workload erc20 --levels 0-4
 
-.PHONY: help bench test test-all lint clean
+.PHONY: help bench test test-all lint browser clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -26,16 +26,19 @@ help:
 bench: $(RUN_STAMP)
 	$(BIN)/chaindp run $(BENCH_ARGS)
 
-test: lint
+test: lint browser
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: lint
+test-all: lint browser
 	$(BIN)/python -m pytest
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+browser:
+	@.ci/browser
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

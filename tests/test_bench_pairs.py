@@ -25,14 +25,14 @@ class Scripted:
         self.label, self.log, self.ns = label, log, ns
         self.info = SideInfo(label, "", "wall", "test")
         self.digest, self.changed, self.transfer_ns = "same", False, 0
-        self.warm_ns, self.count, self.closed = 1e6, 0, False
+        self.warm_ns, self.stable, self.count, self.closed = 1e6, True, 0, False
 
     def prepare(self, job: Job) -> SideInfo:
         assert job == JOB
         return self.info
 
     def warm_up(self, job: Job) -> WarmUp:
-        return WarmUp(6, True, self.warm_ns)
+        return WarmUp(6, self.stable, self.warm_ns)
 
     def sample(self, job: Job, streams: Sequence[int]) -> Sample:
         self.log.append((self.label, tuple(streams)))
@@ -104,6 +104,14 @@ def test_outliers_are_labelled_and_kept() -> None:
     odd = frame[frame["reason"] == "severe outlier"]
     assert odd["value"].tolist() == [51_001.0]
     assert (odd["status"] == "ok").all()
+
+
+def test_sides_that_did_not_become_stable_are_named() -> None:
+    sides, _ = three()
+    sides[1].stable = False
+    result, _ = run(sides)
+    assert result.unstable == ["B"]
+    assert result.comparisons
 
 
 def test_short_calls_are_put_together_into_a_sample() -> None:

@@ -124,3 +124,43 @@ def test_what_make_would_do(tmp_path: Path) -> None:
     assert "make-venv 'python3.12'" in plan("bench", "PYTHON=python3.12")
     assert plan() == plan("help")
     assert "make bench" in subprocess.run(["make"], capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout
+
+
+def find_browser(tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run .ci/browser where nothing is on PATH but what the test put there and what the script needs."""
+    folder = tmp_path / "bin"
+    folder.mkdir(exist_ok=True)
+    for name in ("bash", "mktemp", "tail", "rm"):
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return subprocess.run(
+        [str(REPOSITORY / ".ci" / "browser")], capture_output=True, text=True, env={"PATH": str(folder)}, check=False
+    )
+
+
+def test_a_browser_that_is_there_is_enough(tmp_path: Path) -> None:
+    program(tmp_path / "bin", "chromium", "exit 0")
+    program(tmp_path / "bin", "id", "echo 0")
+    program(tmp_path / "bin", "apt-get", "exit 1")
+    done = find_browser(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_root_on_debian_gets_a_browser_installed(tmp_path: Path) -> None:
+    program(tmp_path / "bin", "id", "echo 0")
+    program(tmp_path / "bin", "apt-get", f'echo "$@" >> {tmp_path}/log')
+    done = find_browser(tmp_path)
+    assert done.returncode == 0
+    assert "installing chromium" in done.stderr
+    assert "install -y -qq --no-install-recommends chromium" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_without_a_browser_the_command_is_shown_and_the_tests_go_on(tmp_path: Path, user: int) -> None:
+    program(tmp_path / "bin", "id", f"echo {user}")
+    program(tmp_path / "bin", "apt-get", "echo no index >&2; exit 100")
+    done = find_browser(tmp_path)
+    assert done.returncode == 0
+    assert "the browser tests of the report will skip: apt-get install chromium" in done.stderr
+    assert ("no index" in done.stderr) == (user == 0)

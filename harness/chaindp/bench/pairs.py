@@ -43,18 +43,22 @@ class PairPlan:
               differ from one start to the next, and only several starts show by how much
     """
 
-    rounds: int = 100
-    seconds: float = 5.0
+    rounds: int = 150
+    seconds: float = 6.0
     seed: int = 0
     launches: int = 1
 
 
 @dataclass(slots=True)
 class PairResult:
-    """What was found for one kernel and size. ``failed`` and ``skipped`` say why there are no comparisons."""
+    """What was found for one kernel and size. ``failed`` and ``skipped`` say why there are no comparisons.
+
+    unstable: the sides that were measured although their times had not become stable (``measure.warmup``)
+    """
 
     job: Job
     comparisons: list[Comparison] = field(default_factory=list)
+    unstable: list[str] = field(default_factory=list)
     failed: str = ""
     skipped: str = ""
 
@@ -98,7 +102,9 @@ def compare_sides(
                 result.skipped = _obstacle(labels, collected.info)
                 if result.skipped:
                     break
-                _launch(sides, job, plan, launch, collected)
+                warmed = [side.warm_up(job) for side in sides]
+                result.unstable += [side.label for side, warm in zip(sides, warmed, strict=True) if not warm.stable]
+                _launch(sides, job, plan, launch, [warm.last_ns for warm in warmed], collected)
             finally:
                 for side in sides:
                     side.close()
@@ -123,9 +129,10 @@ def _obstacle(labels: Sequence[str], info: Sequence[SideInfo]) -> str:
     return ""
 
 
-def _launch(sides: Sequence[Side], job: Job, plan: PairPlan, launch: int, collected: _Collected) -> None:
-    """Warm up and measure one portion of the rounds."""
-    times = [side.warm_up(job).last_ns for side in sides]
+def _launch(
+    sides: Sequence[Side], job: Job, plan: PairPlan, launch: int, times: Sequence[float], collected: _Collected
+) -> None:
+    """Measure one portion of the rounds; ``times`` are what a call of each side takes, in ns."""
     calls = min(math.ceil(_SAMPLE_NS / max(1.0, min(times))), max(1, int(_SLOWEST_SAMPLE_NS / max(1.0, *times))))
     most = math.ceil(plan.rounds / plan.launches)
     least = math.ceil(MINIMUM_ROUNDS / plan.launches)

@@ -36,11 +36,11 @@ LAUNCHES = 5
     help="The plugin's folder, for --revisions.  [default: the current one]",
 )
 @click.option("--size", "sizes", type=click.IntRange(min=1), multiple=True, help="Input size; repeatable.")
-@click.option("--rounds", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Rounds at most.")
+@click.option("--rounds", type=click.IntRange(1, 100_000), default=150, show_default=True, help="Rounds at most.")
 @click.option(
     "--seconds",
     type=click.FloatRange(0.0, 86_400.0),
-    default=5.0,
+    default=6.0,
     show_default=True,
     help="No further round of a kernel and size after this long.",
 )
@@ -181,10 +181,15 @@ def _measured(
         {"run_id": run_id, "kind": "compare", "config": config, **_rules(), **document, "failures": problems}
         | {"environment": _environment(registry)},
     )
-    document |= {"run_id": run_id, "path": str(path), "failures": problems, "warnings": warnings}
+    unstable = [
+        f"warm-up: times of {label} for {result.job.kernel}/{result.job.size} had not become stable"
+        for result in results
+        for label in dict.fromkeys(result.unstable)
+    ]
+    document |= {"run_id": run_id, "path": str(path), "failures": problems, "warnings": [*unstable, *warnings]}
     for problem in problems:
         output.warn(problem)
-    notes = [f"machine: {line}" for line in warnings] + [f"samples: {path}"]
+    notes = [*unstable, *(f"machine: {line}" for line in warnings), f"samples: {path}"]
     return _finish(rows, document, problems, as_json, notes)
 
 

@@ -26,7 +26,17 @@ from chaindp.results.schema import SCHEMA_VERSION, conform
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DEFAULT_RUNS", "RUN_JSON", "SAMPLES", "json_bytes", "load", "new_run_id", "process_alive", "write_run"]
+__all__ = [
+    "DEFAULT_RUNS",
+    "RUN_JSON",
+    "SAMPLES",
+    "check_folder",
+    "json_bytes",
+    "load",
+    "new_run_id",
+    "process_alive",
+    "write_run",
+]
 
 DEFAULT_RUNS = Path("results/runs")
 """Where run folders go unless told otherwise, relative to the current folder."""
@@ -42,6 +52,21 @@ def new_run_id() -> str:
     """A run id that sorts by time and is a valid folder name: UTC to the microsecond, then 6 random hex digits."""
     now = datetime.datetime.now(datetime.UTC)
     return f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(3)}"
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the folder that run folders go to, and try to write there; UsageError where that fails.
+
+    To call before measuring: an hour's figures must not be lost to a folder that could never have held them.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}") from error
 
 
 def write_run(

@@ -178,7 +178,7 @@ def explain(frame: pd.DataFrame, rungs: pd.DataFrame | None = None, times: pd.Da
             else:
                 missing = mine[(mine["status"] == "skipped") & ~mine["mechanism"].isin(before[1])]
                 reasons = "; ".join(f"{row.mechanism}: {row.reason}" for row in missing.tail(2).itertuples())
-                text += f" with nothing switched on that was not ({reasons}), so the difference is noise"
+                text += f" with nothing switched on that was not ({reasons}): the same work again"
         blocks = frame[(frame["level"] == rung["level"]) & (frame["metric"] == "busy")]["block"].nunique()
         lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages, int(blocks))}")
         before = (rung, on, stages)
