@@ -1,72 +1,75 @@
 """How often are the verdicts of ``chaindp compare`` wrong, and how often do they find a true difference?
 
     python benchmarks/verdicts.py same --trials 200 --load 2      A against A on a loaded machine
-    python benchmarks/verdicts.py slower --trials 50              A against A that takes 5 % longer, on a quiet machine
+    python benchmarks/verdicts.py slower --trials 50              A against A that takes longer, on a quiet machine
 
-Each trial is one comparison at the default settings (kernel keccak256, its usual size, all cores, the default budget).
-Prints a line a trial, then how many verdicts there were of each kind, with an exact 95 % interval for their share.
+Each trial is one command, ``chaindp compare --backends A,B keccak256 --seed N``, in a process of its own and with the
+default settings otherwise: what a user gets. Prints a line a trial, then how many verdicts there were of each kind, of
+each of the two rows that a comparison has, with an exact 95 % interval for their share.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import dataclasses
+import json
 import multiprocessing
 import os
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from chaindp.backend import Backend, BackendOptions, BackendSpec
-from chaindp.bench.inputs import LastInputs
-from chaindp.bench.pairs import PairPlan, compare_sides
-from chaindp.bench.sides import Job, LocalSide
-from chaindp.measure.verdict import Comparison
-from chaindp.plugins import Registry, load_plugins
-from chaindp.results.table import SampleTable
-
 KERNEL = "keccak256"
 BURST_S = 0.02
 
+# A backend that takes a stated share longer: after every call its thread spins. More work of the same kind would not
+# do: a second, smaller call costs more than its share of messages.
+SLOWER = """
+import os
+import time
+
+from chaindp import hookimpl
+from chaindp.backend import Backend, BackendSpec, Capability
+from chaindp.plugins import load_plugins
+
 
 class Slower(Backend):
-    """The CPU backend, after whose every call the thread spins for a share of what the call took.
-
-    More work of the same kind would not do: a second, smaller call costs more than its share of messages.
-    """
-
-    def __init__(self, registry: Registry, share: float, options: BackendOptions) -> None:
+    def __init__(self, options):
         super().__init__("slower", options)
-        self.share = share
-        self.inner = registry.open_backend("cpu", threads=options.threads)
+        self.share = float(os.environ["SHARE"])
+        self.inner = load_plugins(print).open_backend("cpu", threads=options.threads)
 
-    def warm_up(self, kernels: list[str]) -> None:
+    def warm_up(self, kernels):
         self.inner.warm_up(kernels)
 
-    def keccak256(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    def keccak256(self, data, offsets):
         began = time.perf_counter()
-        digests = self.inner.kernel(KERNEL)(data, offsets)
+        digests = self.inner.keccak256(data, offsets)
         until = began + (time.perf_counter() - began) * (1.0 + self.share)
         while time.perf_counter() < until:
             pass
         return digests
 
 
-def with_slower(registry: Registry, share: float) -> Registry:
-    spec = BackendSpec(
-        name="slower",
-        kind="cpu",
-        factory=lambda options: Slower(registry, share, options),
-        capabilities={KERNEL: registry.backends["cpu"].capability(KERNEL)},
-        summary="the CPU backend, slowed down",
-    )
-    return dataclasses.replace(
-        registry,
-        backends={**registry.backends, spec.name: spec},
-        providers={**registry.providers, ("backend", spec.name): "this benchmark"},
-    )
+@hookimpl
+def chaindp_backends():
+    only = {"keccak256": Capability()}
+    return [BackendSpec(name="slower", kind="cpu", factory=Slower, capabilities=only, summary="cpu, slowed down")]
+"""
+
+
+def install(site: Path) -> None:
+    """Put the slower backend into ``site`` as an installer would."""
+    (site / "chaindp_slower.py").write_text(SLOWER)
+    info = site / "chaindp_slower-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chaindp-slower\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chaindp]\nslower = chaindp_slower\n")
 
 
 def disturb(seed: int) -> None:
@@ -82,27 +85,19 @@ def disturb(seed: int) -> None:
         time.sleep(rng.exponential(BURST_S))
 
 
-def trial(registry: Registry, other: str, seed: int, threads: int) -> tuple[Comparison, dict[str, np.ndarray]]:
-    """One comparison, and the ns a unit of A, B and the second A: float64[rounds, 2]."""
-    last = LastInputs()
-    sizes = sorted(registry.kernels[KERNEL].sizes)
-    job = Job(KERNEL, sizes[len(sizes) // 2], seed)
-    table = SampleTable("trial")
-    result = compare_sides(
-        lambda: [LocalSide(registry, name, threads, last=last) for name in ("cpu", other, "cpu")],
-        job,
-        PairPlan(seed=seed),
-        table,
-        registry.kernels[KERNEL].unit,
+def trial(backends: str, seed: int, folder: Path, share: float) -> list[dict[str, object]]:
+    """The rows of one comparison."""
+    command = [sys.executable, "-m", "chaindp", "compare", "--backends", backends, KERNEL, "--seed", str(seed)]
+    done = subprocess.run(
+        [*command, "--out", str(folder / "runs"), "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(folder), "SHARE": str(share)},
+        check=False,
     )
-    if result.failed or result.skipped:
-        raise SystemExit(result.failed or result.skipped)
-    frame = table.frame()
-    times = {name: frame[frame["metric"] == f"compute_time{name}"]["value"] for name in ("", "_again")}
-    work = frame[frame["metric"] == "work_again"]["value"].to_numpy()
-    half = len(work)
-    raw = {"a": times[""][:half], "b": times[""][half:], "again": times["_again"]}
-    return result.comparisons[0], {name: (side.to_numpy() / work).reshape(-1, 2) for name, side in raw.items()}
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)["rows"]
 
 
 def main() -> None:
@@ -110,33 +105,37 @@ def main() -> None:
     parser.add_argument("what", choices=["same", "slower"])
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--load", type=int, default=0, help="processes that disturb the measurement")
-    parser.add_argument("--share", type=float, default=0.05, help="how much longer, for `slower`")
-    parser.add_argument("--save", help="file for all samples, .npz")
+    parser.add_argument(
+        "--share", type=float, default=0.04, help="how much longer, for `slower`, plus what a call costs"
+    )
     arguments = parser.parse_args()
-    registry = with_slower(load_plugins(print), arguments.share)
-    other = "cpu" if arguments.what == "same" else "slower"
     context = multiprocessing.get_context("spawn")
     noisy = [context.Process(target=disturb, args=(seed,), daemon=True) for seed in range(arguments.load)]
     for process in noisy:
         process.start()
-    found, ratios, floors, raw = collections.Counter(), [], [], {}
+    found: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    ratios, floors = [], []
     began = time.perf_counter()
-    for number in range(arguments.trials):
-        row, sides = trial(registry, other, number, os.cpu_count() or 1)
-        found[str(row.verdict)] += 1
-        ratios.append(row.ratio)
-        floors.append(row.noise_floor)
-        raw |= {f"{name}{number}": side for name, side in sides.items()}
-        print(f"{number:4} {row.verdict:14} ratio {row.ratio:.4f}, noise floor {row.noise_floor:.2%}", flush=True)
-    if arguments.save:
-        np.savez_compressed(arguments.save, **raw)
+    with tempfile.TemporaryDirectory() as name:
+        install(Path(name))
+        for number in range(arguments.trials):
+            backends = "cpu,cpu" if arguments.what == "same" else "cpu,slower"
+            rows = trial(backends, number, Path(name), arguments.share)
+            for row in rows:
+                found[row["metric"]][row["verdict"]] += 1
+            ratios.append(rows[0]["ratio"])
+            floors.append(rows[0]["noise_floor"])
+            verdicts = " / ".join(row["verdict"] for row in rows)
+            print(f"{number:4} {verdicts:30} ratio {ratios[-1]:.4f}, noise floor {floors[-1]:.2%}", flush=True)
     for process in noisy:
         process.terminate()
     print(f"\n{arguments.trials} trials, {(time.perf_counter() - began) / arguments.trials:.1f} s each")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {arguments.load} disturbing processes")
-    for verdict, count in found.most_common():
-        interval = stats.binomtest(count, arguments.trials).proportion_ci()
-        print(f"{verdict}: {count} ({count / arguments.trials:.1%}; {interval.low:.1%} to {interval.high:.1%})")
+    for metric, counts in found.items():
+        for verdict, count in counts.most_common():
+            interval = stats.binomtest(count, arguments.trials).proportion_ci()
+            share = f"{count / arguments.trials:.1%}; {interval.low:.1%} to {interval.high:.1%}"
+            print(f"{metric}, {verdict}: {count} ({share})")
     print(f"ratio: median {np.median(ratios):.4f}, {min(ratios):.4f} to {max(ratios):.4f}")
     print(f"noise floor: median {np.median(floors):.2%}, {min(floors):.2%} to {max(floors):.2%}")
 

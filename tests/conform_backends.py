@@ -261,6 +261,155 @@ class Planted(Naive):
     def sha256(self, data, offsets):
         raise NotImplementedError("coming soon")
 ''',
+    "delegates_when_large": '''
+class Planted(Naive):
+    """Is the CPU backend wherever it pays, and asks for it only then."""
+
+    def sha256(self, data, offsets):
+        checks.ragged(data, offsets)
+        if len(offsets) <= 65:
+            return super().sha256(data, offsets)
+        import chaindp_cpu
+
+        return chaindp_cpu.chaindp_backends()[0].factory(self.options).sha256(data, offsets)
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.options = options
+''',
+    "takes_what_is_loaded": '''
+import sys
+
+
+class Planted(Naive):
+    """Is the CPU backend where somebody else has imported it, and asks for nothing."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        cpu = sys.modules.get("chaindp_cpu")
+        self.other = cpu and cpu.chaindp_backends()[0].factory(options).sha256
+
+    def sha256(self, data, offsets):
+        return self.other(data, offsets) if self.other else super().sha256(data, offsets)
+''',
+    "takes_functions_when_large": '''
+import sys
+
+
+class Planted(Naive):
+    """Hashes large batches with the compiled functions of another package that is loaded."""
+
+    def sha256(self, data, offsets):
+        data, offsets = checks.ragged(data, offsets)
+        module = sys.modules.get("chaindp_cpu.scalar")
+        if module is None or len(offsets) <= 65:
+            return super().sha256(data, offsets)
+        digests = np.empty((len(offsets) - 1, 32), dtype=np.uint8)
+        module.sha256_all(data, offsets, digests.reshape(-1))
+        return digests
+''',
+    "remembers_large": '''
+class Planted(Naive):
+    """Knows a large input by where it is and how it begins."""
+
+    last = None, None
+
+    def sha256(self, data, offsets):
+        checks.ragged(data, offsets)
+        key = data.ctypes.data, data.shape, data[:8].tobytes(), data[-8:].tobytes(), int(offsets[1:2].sum())
+        if self.last[0] != key or len(offsets) <= 256:
+            self.last = key, super().sha256(data, offsets)
+        return self.last[1].copy()
+''',
+    "fingerprints": '''
+class Planted(Naive):
+    """Knows an input by a few of its bytes, wherever it is."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.seen = OrderedDict()
+
+    def sha256(self, data, offsets):
+        checks.ragged(data, offsets)
+        key = data.shape, data[: len(data) // 4].tobytes(), data[len(data) // 2 :].tobytes(), offsets[-2:].tobytes()
+        if key not in self.seen:
+            self.seen[key] = super().sha256(data, offsets)
+        return self.seen[key].copy()
+''',
+    "hashes_in_upload": '''
+class Planted(Naive):
+    """Does the work when both arguments are there, before it is called."""
+
+    pair = None, None
+    answer = None
+
+    def upload(self, array):
+        if array.ndim == 1 and array.dtype == np.uint8:
+            self.pair = array, None
+        elif array.ndim == 1 and array.dtype == np.int64 and len(array) > 64 and array[-1] <= len(self.pair[0]):
+            self.pair = self.pair[0], array
+            self.answer = super().sha256(*self.pair)
+        return array
+
+    def sha256(self, data, offsets):
+        if self.answer is not None and data is self.pair[0] and offsets is self.pair[1]:
+            return self.answer.copy()
+        return super().sha256(data, offsets)
+''',
+    "hoards_a_third": '''
+class Planted(Naive):
+    """Keeps every third result."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.kept, self.calls = [], 0
+
+    def sha256(self, data, offsets):
+        result = super().sha256(data, offsets)
+        self.calls += 1
+        if self.calls % 3 == 0:
+            self.kept.append(result)
+        return result
+''',
+    "hoards_copies": '''
+class Planted(Naive):
+    """Keeps a copy of every third result."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.kept, self.calls = [], 0
+
+    def sha256(self, data, offsets):
+        result = super().sha256(data, offsets)
+        self.calls += 1
+        if self.calls % 3 == 0:
+            self.kept.append(result.copy())
+        return result
+''',
+    "blunt": '''
+class Planted(Naive):
+    """Refuses what is bad in words of its own."""
+
+    def sha256(self, data, offsets):
+        try:
+            return super().sha256(data, offsets)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+''',
+    "leaves": '''
+class Planted(Naive):
+    """Ends the process where it fails."""
+
+    def sha256(self, data, offsets):
+        raise SystemExit(3)
+''',
+    "lists": '''
+class Planted(Naive):
+    """Returns its digests as a list."""
+
+    def sha256(self, data, offsets):
+        return super().sha256(data, offsets).tolist()
+''',
     "imports": '''
 class Planted(Backend):
     """Is the CPU backend."""
@@ -323,6 +472,20 @@ class Planted(Naive):
         result = super().sha256(data, offsets)
         self.room[: len(result)] = result
         return self.room[: len(result)]
+''',
+    "same_array": '''
+class Planted(Naive):
+    """Returns the same array every time that the size is the same."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.rooms = {}
+
+    def sha256(self, data, offsets):
+        result = super().sha256(data, offsets)
+        room = self.rooms.setdefault(len(result), result)
+        room[:] = result
+        return room
 ''',
     "coerces": '''
 class Planted(Naive):

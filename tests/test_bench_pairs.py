@@ -10,7 +10,7 @@ import pytest
 
 from chaindp.bench.pairs import PairPlan, PairResult, compare_sides
 from chaindp.bench.sides import Job, Sample, SideInfo
-from chaindp.errors import PluginError
+from chaindp.errors import PluginError, UsageError
 from chaindp.measure.verdict import Verdict
 from chaindp.measure.warmup import WarmUp
 from chaindp.results.table import SampleTable
@@ -55,7 +55,7 @@ def three(a: int = 1000, b: int = 1000) -> tuple[list[Scripted], list[tuple[str,
     return [Scripted(label, log, lambda _, ns=ns: ns) for label, ns in (("A", a), ("B", b), ("again", a))], log
 
 
-def test_a_round_is_mirrored_and_every_half_has_fresh_input_that_all_sides_share() -> None:
+def test_a_round_is_mirrored_and_every_half_has_fresh_input_that_a_and_b_share() -> None:
     sides, log = three()
     run(sides)
     assert len(log) == 60
@@ -66,9 +66,11 @@ def test_a_round_is_mirrored_and_every_half_has_fresh_input_that_all_sides_share
         assert [label for label, _ in second] == [label for label, _ in first][::-1]
         orders.add(tuple(label for label, _ in first))
         for half in (first, second):
-            assert len({streams for _, streams in half}) == 1
-            assert not seen & set(half[0][1])
-            seen |= set(half[0][1])
+            streams = dict(half)
+            assert streams["A"] == streams["B"] != streams["again"]
+            for fresh in (streams["A"], streams["again"]):
+                assert not seen & set(fresh)
+                seen |= set(fresh)
     assert len(orders) > 1
 
 
@@ -137,7 +139,18 @@ def test_the_budget_ends_the_rounds_but_not_before_there_are_enough() -> None:
 def test_fewer_rounds_than_it_takes_are_insufficient() -> None:
     sides, _ = three(1000, 2000)
     result, _ = run(sides, plan=PairPlan(rounds=4))
-    assert result.comparisons[0].verdict is Verdict.INSUFFICIENT
+    row = result.comparisons[0]
+    assert (row.verdict, row.ratio) == (Verdict.INSUFFICIENT, 0.5)
+    assert (row.low, row.high, row.noise_floor) == (None, None, None)
+    assert row.reason == "4 rounds, and it takes 5"
+
+
+def test_a_wrong_call_is_not_a_failed_comparison() -> None:
+    def open_sides() -> list[Scripted]:
+        raise UsageError("backend A has no device 'x'")
+
+    with pytest.raises(UsageError):
+        compare_sides(open_sides, JOB, PairPlan(), SampleTable("r"), "unit")
 
 
 def test_every_launch_opens_its_sides_anew() -> None:
@@ -146,13 +159,17 @@ def test_every_launch_opens_its_sides_anew() -> None:
 
     def open_sides() -> list[Scripted]:
         opened.append([Scripted(label, log, lambda _: 1000) for label in ("A", "B", "again")])
+        # How many calls a sample has may change from launch to launch; input must be fresh all the same.
+        opened[-1][0].warm_ns = 1e6 / len(opened)
         return opened[-1]
 
     result = compare_sides(open_sides, JOB, PairPlan(rounds=10, launches=5), SampleTable("r"), "unit")
     assert len(opened) == 5
     assert all(side.closed for side in itertools.chain(*opened))
     assert len(log) == 60
-    assert len({streams for _, streams in log}) == 20
+    of_a = [stream for label, streams in log if label == "A" for stream in streams]
+    assert len(of_a) == len(set(of_a))
+    assert len({streams for label, streams in log if label == "A"}) == 20
     assert result.comparisons[0].samples_a == 20
 
 
@@ -161,6 +178,7 @@ def test_other_outputs_on_the_same_input_fail_by_name() -> None:
     sides[1].digest = "other"
     result, table = run(sides)
     assert "outputs of A and B differ" in result.failed
+    assert "chaindp bench double --size 10" in result.failed
     assert not result.comparisons
     assert set(table.frame()["status"]) == {"failed"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -155,6 +157,55 @@ def test_a_file_is_never_overwritten(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         write_bundle(folder, path / "below a file")
     assert os.listdir(path.parent) == ["x.zip"]
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists and is something else"):
+        write_bundle(folder, tmp_path / "dangling")
+    assert (tmp_path / "dangling").is_symlink()
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_a_file_that_appears_while_it_is_written_stays(
+    folder: Path, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    path, bundle = write_bundle(folder, tmp_path / "first.zip")
+    assert open_bundle(path) == bundle
+    fsync = os.fsync
+
+    def somebody_else(descriptor: int) -> None:
+        (tmp_path / "x.zip").write_bytes(b"precious")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", somebody_else)
+    with pytest.raises(UsageError, match="exists and is something else"):
+        write_bundle(folder, tmp_path / "x.zip")
+    assert (tmp_path / "x.zip").read_bytes() == b"precious"
+    assert sorted(os.listdir(tmp_path)) == ["first.zip", "x.zip"]
+
+
+def test_a_folder_that_is_unpacked_says_that_its_writer_lives(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere, where its process id means nothing, the lock is what keeps the folder from being cleared away."""
+    bundle = seal_run(folder)[0]
+    locked = []
+
+    def look(temporary: Path) -> None:
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            locked.append(temporary)
+        finally:
+            os.close(descriptor)
+
+    monkeypatch.setattr(module, "load", look)
+    unpack_bundle(bundle, tmp_path / "run")
+    assert len(locked) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,8 +219,11 @@ def test_a_file_is_never_overwritten(folder: Path, tmp_path: Path) -> None:
         (lambda run: (run / "two words").write_text("x"), "a name that a bundle cannot hold"),
         (lambda run: (run / "samples.parquet").write_text("x"), "not a readable Parquet file"),
         (lambda run: (run / "run.json").unlink(), "holds no run.json"),
-        (lambda run: (run / "run.json").write_text("{}"), "no run_id that is a plain name"),
-        (lambda run: (run / "run.json").write_text('{"run_id": "../x"}'), "no run_id that is a plain name"),
+        (lambda run: (run / "run.json").write_text("{}"), "does not say what kind of run"),
+        (
+            lambda run: (run / "run.json").write_text('{"run_id": "../x", "kind": "x"}'),
+            "no run_id that is a plain name",
+        ),
         (lambda run: [(run / f"{index}").write_text("x") for index in range(70)], "at most"),
     ],
 )
@@ -191,11 +245,11 @@ def test_a_run_that_is_too_large_is_not_sealed(folder: Path, tmp_path: Path, mon
         write_bundle(folder, tmp_path / "x.zip")
 
 
-def refused(data: bytes, message: str, kind: type[Exception] = InputError) -> None:
+def refused(data: bytes, message: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "x.zip"
         path.write_bytes(data)
-        with pytest.raises(kind, match=message) as caught:
+        with pytest.raises(CheckFailed, match=message) as caught:
             open_bundle(path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isprintable()
@@ -406,6 +460,14 @@ def test_the_command(
     assert seal in capsys.readouterr().out
     assert cli.main(["bundle", "--check", name, "--seal", "0" * 64, "--json"]) == 1
     assert "it is not the bundle" in json.loads(capsys.readouterr().out)["error"]
+    # Checked, and it does not hold, too.
+    Path("damaged.zip").write_bytes(Path(name).read_bytes()[:-1])
+    for option in ("--check", "--extract"):
+        assert cli.main(["bundle", option, "damaged.zip"]) == 1
+        assert "damaged.zip is not a sound bundle" in capsys.readouterr().err
+    assert cli.main(["replay", "damaged.zip"]) == 1
+    assert "is not a sound bundle" in capsys.readouterr().err
+    assert not Path("results").exists()
 
     assert cli.main(["bundle", "--extract", name, "--out", "there", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import chaindp as package
 from chaindp import cli
 from chaindp.cli import output
 from chaindp.errors import CheckFailed, InputError
+from conftest import REPOSITORY
 from plugin_site import chaindp, make_distribution
 
 
@@ -33,6 +35,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for name, (_, summary) in cli.COMMANDS.items():
         assert name in text
         assert summary.split()[0] in text
+    assert f"{cli.INTERRUPTED} where it was interrupted, {cli.READER_LEFT} where" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -160,12 +163,56 @@ def test_two_json_objects_are_an_error(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert json.loads(capsys.readouterr().out) == {"first": 1}
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
-    command = f"{sys.executable} -m chaindp --help | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert "Traceback" not in done.stderr
-    assert "Error" not in done.stderr
-    assert done.stdout.strip() in ("0", "1")
+RUN_AGAINST_ITSELF = ("compare", *[str(REPOSITORY / "results" / "reference")] * 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("bench", "--help"), ("plugins", "--json"), RUN_AGAINST_ITSELF],
+    ids=lambda words: words[0],
+)
+def test_a_reader_that_leaves_is_one_status_for_all(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "chaindp", *arguments]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (cli.READER_LEFT, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [("--help",), ("plugins", "--json"), ("plugins",)], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "chaindp", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "chaindp: error: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench", "keccak256", "--size", "64", "--repeat", "1", "--threads", "1"),
+        ("run", "--workload", "transfers", "--levels", "0", "--txs", "10", "--accounts", "10", "--repeat", "1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_cannot_be_written_is_noticed_before_measuring(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("it measures")
+
+    monkeypatch.setattr("chaindp.cli.bench.run_bench", measured)
+    monkeypatch.setattr("chaindp.pipeline.run.measure_run", measured)
+    monkeypatch.chdir(tmp_path)
+    Path("results").write_text("a file")
+    assert cli.main([*arguments]) == 2
+    assert "chaindp: error: cannot write to results/runs: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -59,18 +59,23 @@ class TestScalarKeccak256(Scalar, Keccak256Conformance): ...
 class TestScalarSha256(Scalar, Sha256Conformance): ...
 
 
+@pytest.mark.slow
 class TestScalarMerkleTree(Scalar, MerkleTreeConformance): ...
 
 
+@pytest.mark.slow
 class TestScalarMerkleUpdate(Scalar, MerkleUpdateConformance): ...
 
 
+@pytest.mark.slow
 class TestScalarMerkleOpen(Scalar, MerkleOpenConformance): ...
 
 
+@pytest.mark.slow
 class TestScalarTrieHash(Scalar, TrieHashConformance): ...
 
 
+@pytest.mark.slow
 class TestScalarEcrecover(Scalar, EcrecoverConformance): ...
 
 

@@ -39,6 +39,20 @@ def test_equal_sides_are_rarely_told_apart() -> None:
     assert sum(verdict is not Verdict.NO_DIFFERENCE for verdict in found) <= 5
 
 
+def test_equal_sides_are_rarely_told_apart_by_the_fewest_rounds() -> None:
+    found = verdicts(rounds=MINIMUM_ROUNDS, slower=1.0, trials=200)
+    assert sum(verdict is not Verdict.NO_DIFFERENCE for verdict in found) <= 10
+
+
+def test_a_drift_within_stored_runs_is_their_noise_floor() -> None:
+    """A run that got 20 % slower while it lasted shows nothing below that."""
+    drifting = np.concatenate([np.full(20, 1000.0), np.full(20, 1200.0)]) * np.linspace(1, 1.001, 40)
+    found = judge(drifting, np.linspace(999, 1001, 40))
+    assert found.noise_floor is not None
+    assert found.noise_floor >= 0.2
+    assert found.verdict is Verdict.NO_DIFFERENCE
+
+
 def test_a_true_difference_is_found() -> None:
     assert verdicts(rounds=60, slower=1.05, trials=20).count(Verdict.SLOWER) >= 18
     assert verdicts(rounds=60, slower=1 / 1.05, trials=20).count(Verdict.FASTER) >= 18

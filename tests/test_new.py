@@ -164,8 +164,12 @@ def test_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     text = capsys.readouterr().out
     assert "Made chaindp-my-gpu" in text
     commands = [line.strip() for line in text.splitlines() if line.startswith("  ")]
-    assert len(commands) == 3
     assert shlex.split(commands[0])[-1] == "./chaindp-my-gpu"
+    # The README's, by the names that they have from here.
+    readme = Path("chaindp-my-gpu", "README.md").read_text()
+    there = [line.removeprefix("$ ") for line in readme.splitlines() if line.startswith("$ ")]
+    here = [command.replace("./chaindp-my-gpu", ".") for command in commands]
+    assert [*here[:1], "chaindp plugins", here[1].removesuffix(" ."), *here[2:]] == there
     assert [path.name for path in tmp_path.iterdir()] == ["chaindp-my-gpu"]
     package = tmp_path / "chaindp-my-gpu"
     written = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
@@ -348,7 +352,7 @@ def test_it_takes_part_in_a_run_where_it_is_installed(plugin_environment: Plugin
 
 def test_the_commands_that_it_shows_are_those_that_are_tested_here(plugin_environment: PluginEnvironment) -> None:
     name = plugin_environment.name
-    install, conform, bench = plugin_environment.made["next"]
+    install, suite, conform, bench, run = plugin_environment.made["next"]
     assert shlex.split(install) == [
         "python",
         "-m",
@@ -357,5 +361,7 @@ def test_the_commands_that_it_shows_are_those_that_are_tested_here(plugin_enviro
         "--editable",
         f"./{plugin_environment.generated.name}",
     ]
+    assert shlex.split(suite) == ["pytest", f"./{plugin_environment.generated.name}"]
+    assert shlex.split(run) == ["chaindp", "run", *RUN[:4], "--backend", name, *RUN[4:-1]]
     assert shlex.split(conform) == ["chaindp", "conform", name]
     assert shlex.split(bench)[:5] == ["chaindp", "bench", "keccak256", "--backend", name]

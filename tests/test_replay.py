@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaindp import cli
+from chaindp import __version__, cli
+from chaindp.cli import replay as module
 from chaindp.cli.bench import bench
 from chaindp.cli.compare import compare
 from chaindp.cli.run import run
 from chaindp.errors import InputError
+from chaindp.measure.verdict import Comparison, Verdict
 from chaindp.pipeline.levels import parse_levels
 from chaindp.pipeline.run import RunConfig
 from chaindp.results.bundle import write_bundle
@@ -33,7 +35,7 @@ COMPARE = {
     "rounds": 5,
     "seconds": 0.0,
     "seed": 0,
-    "launches": 1,
+    "launches": 3,
     "kernels": ["keccak256"],
     "backends": ["cpu", "cpu:scalar"],
     "sizes": [64],
@@ -130,7 +132,7 @@ def test_a_value_that_looks_like_an_option_stays_a_value(capsys: pytest.CaptureF
         ("pipeline", {"zipf": float("nan")}, "has nan for zipf"),
         ("pipeline", {"zipf": float("inf")}, "has inf for zipf"),
         ("pipeline", {"network": {"validators": 100}}, "ran on another simulated network"),
-        ("compare", COMPARE | {"launches": 5}, "several launches"),
+        ("compare", COMPARE | {"launches": "5"}, "has '5' for launches"),
     ],
 )
 def test_what_is_not_a_command_is_refused(kind: Any, config: Any, message: str) -> None:
@@ -340,8 +342,31 @@ def test_a_pipeline_that_led_elsewhere_does_not_hold(
     assert f"NOT THE SAME: DP4: other state root in repetition 0: {'00' * 32} then, {root} now" in text
     assert "1 results are not the same" in text
     assert "tps transfers DP4" in text
-    assert "chaindp 0.0.1 0.1.0" in text
+    assert f"chaindp 0.0.1 {__version__}" in text
     assert len(list(Path("results/runs").iterdir())) == 2
+
+
+def test_the_noise_floor_is_beside_every_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    figures: dict[str, Any] = {
+        "metric": "tps",
+        "a": "then",
+        "b": "now",
+        "unit": "tx/s",
+        "time_domain": "wall",
+        "samples_a": 9,
+        "samples_b": 9,
+    }
+    rows = [
+        Comparison(**figures, what="w DP0", verdict=Verdict.FASTER, ratio=2.0, low=1.9, high=2.1, noise_floor=0.0312),
+        Comparison(**figures, what="w DP1", verdict=None),
+    ]
+    document = {"failures": [], "holds": True, "replayed": "a", "run_id": "b", "path": "c"}
+    module._print(document, [replace(row, floor_from="draws") for row in rows], [])
+    text = capsys.readouterr().out
+    assert "noise floor: draws" in text
+    judged, refused = (line for line in text.splitlines() if "w DP" in line)
+    assert "3.1%" in judged
+    assert "%" not in refused
 
 
 def test_a_plugin_that_is_missing_is_named(
@@ -365,6 +390,18 @@ def test_a_plugin_that_is_missing_is_named(
         assert not Path("results").exists()
         shutil.rmtree("altered")
         os.unlink("altered.zip")
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_measuring(
+    bench_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("results").write_text("a file")
+    write_bundle(bench_run, "x.zip")
+    assert cli.main(["replay", "x.zip"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("chaindp: error: cannot write to results/runs: ")
+    assert "running" not in captured.err
 
 
 def test_a_command_that_is_refused_here_is_one_line(

@@ -185,6 +185,13 @@ def test_levels_have_no_verdict_without_a_noise_floor() -> None:
     assert level_verdicts(pipeline_table(levels=(0, 4), failed=(0, 4), again=True)).empty
 
 
+def test_levels_have_no_verdict_over_one_that_holds_in_its_second_pass_alone() -> None:
+    frame = pipeline_table(levels=(0, 4), again=True, blocks=1)
+    rows = level_verdicts(frame[(frame["level"] != 0) | (frame["metric"] != "tps")])
+    assert rows["verdict"].isna().all()
+    assert rows["reason"].tolist() == ["DP0, which the others are compared with, has no throughput that holds"]
+
+
 def test_claims_are_numbers() -> None:
     assert parse_claim("1p").gap(2.0) == 0.5
     assert (parse_claim("15-50p").low, parse_claim("15-50p").high) == (15, 50)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import chaindp
 from chaindp.errors import InputError, UsageError
 from chaindp.results.schema import COLUMNS, SCHEMA_VERSION, conform
-from chaindp.results.store import json_bytes, load, new_run_id, write_run
+from chaindp.results.store import check_folder, json_bytes, load, new_run_id, write_run
 from chaindp.results.table import SampleTable
 
 # The design's column list, word for word: the schema may not drift from it.
@@ -25,6 +26,9 @@ DESIGN_COLUMNS = (
     "schema_version run_id workload level repetition block stage kernel backend_requested backend_ran device "
     "time_domain metric value unit output_matched status reason"
 ).split()
+
+
+RUN = {"run_id": "run-1", "kind": "bench"}
 
 
 def sample_frame(rows: int = 3) -> pd.DataFrame:
@@ -127,7 +131,7 @@ def test_words_and_ranges_are_checked(fields: dict[str, object], message: str) -
 
 def test_a_run_folder_round_trips(tmp_path: Path) -> None:
     frame = sample_frame()
-    run = {"run_id": "run-1", "cpu": {"flags": ["avx2"]}, "note": "é"}
+    run = {"run_id": "run-1", "kind": "bench", "environment": {"cpu": {"flags": ["avx2"]}}, "note": "é"}
 
     def draw(path: Path) -> None:
         path.write_text("<svg/>")
@@ -143,7 +147,7 @@ def test_a_run_folder_round_trips(tmp_path: Path) -> None:
 
 
 def test_a_folder_name_is_no_partition(tmp_path: Path) -> None:
-    write_run(tmp_path / "level=9" / "run-1", sample_frame(), {})
+    write_run(tmp_path / "level=9" / "run-1", sample_frame(), RUN)
     assert load(tmp_path / "level=9" / "run-1")["level"].tolist() == [4, 4, 4]
 
 
@@ -151,6 +155,9 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "run-1").mkdir()
     with pytest.raises(UsageError, match="never overwritten"):
         write_run(tmp_path / "run-1", sample_frame(), {})
+    (tmp_path / "run-2").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="never overwritten"):
+        write_run(tmp_path / "run-2", sample_frame(), {})
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "run.json", "samples.parquet", "..", "", "a b"])
@@ -206,7 +213,8 @@ def slow_rename(a, b):
     pause("after rename")
     time.sleep(60)
 os.rename = slow_rename
-write_run(sys.argv[1], frame, {}, {"big.bin": lambda path: (path.write_bytes(bytes(100000)), pause("extra"))})
+big = lambda path: (path.write_bytes(bytes(100000)), pause("extra"))
+write_run(sys.argv[1], frame, {"kind": "bench"}, {"big.bin": big})
 """
 
 
@@ -273,7 +281,7 @@ def test_load_says_what_is_wrong(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"holds no samples\.parquet"):
         load(tmp_path)
-    run = write_run(tmp_path / "run-1", sample_frame(), {})
+    run = write_run(tmp_path / "run-1", sample_frame(), RUN)
     whole = (run / "samples.parquet").read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"PAR1", whole[:-8] + b"\xff\xff\xff\x7fPAR1", whole[4:]):
         (run / "samples.parquet").write_bytes(damaged)
@@ -288,6 +296,44 @@ def test_load_says_what_is_wrong(tmp_path: Path) -> None:
     (run / "run.json").unlink()
     with pytest.raises(InputError, match=r"holds no run\.json"):
         load(run)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "does not say what kind of run it is of"),
+        ({"environment": {}}, "does not say what kind of run it is of"),
+        ({"config": 7}, "config is 7, and must be an object"),
+        ({"workload": None}, "workload is null, and must be an object"),
+        ({"levels": []}, "levels is [], and must be an object"),
+        ({"levels": {"DP\x1b": 1}}, "levels.DP\\x1b is 1, and must be an object"),
+        ({"environment": [1, 2]}, "environment is [1, 2], and must be an object"),
+        ({"environment": {"cpu": 9}}, "environment.cpu is 9, and must be an object"),
+        ({"environment": {"plugins": {}}}, "environment.plugins is {}, and must be a list"),
+        ({"failures": "all"}, 'failures is "all", and must be a list'),
+    ],
+)
+def test_a_damaged_provenance_is_one_line(document: dict[str, object], message: str, tmp_path: Path) -> None:
+    named = {} if message.startswith("does not say") else {"kind": "bench"}
+    run = write_run(tmp_path / "run-1", sample_frame(), named | document)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        load(run)
+    assert "run.json" in str(caught.value)
+    assert str(caught.value).isprintable()
+    (run / "run.json").unlink()
+    assert load(run / "samples.parquet").attrs["run"] == {}
+
+
+def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    check_folder(tmp_path / "results" / "runs")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UsageError, match="cannot write to"):
+        check_folder(tmp_path / "results" / "runs")
+    assert (tmp_path / "results").is_file()
+    (tmp_path / "there").mkdir()
+    check_folder(tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_load_refuses_other_tables(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from chaindp.plugins import Registry, describe_error
 __all__ = ["MEMORY_RULE", "WARM_UP_STREAM", "LastInputs", "check_fits", "generate", "output_bytes", "touch_memory"]
 
 MEMORY_RULE = (
-    "as much memory as the call returns is written to and freed right before each timed call; page faults stay in"
+    "as much memory as a sample's calls return is written to and freed right before each sample; page faults stay in"
 )
 """Why: a virtual machine may hand memory that is free for a second or two back to its host, and getting it again made
 one call in two of a 64 MiB tree take two to three times as long, at random. A process that has been busy has such
@@ -34,19 +34,20 @@ def generate(spec: KernelSpec, seed: int, size: int, stream: int) -> tuple[Any, 
 
 
 class LastInputs:
-    """The inputs of the last request, so that sides that are sampled on the same input generate it once."""
+    """The inputs of the last few requests, so that sides that are sampled on the same input generate it once."""
 
     def __init__(self) -> None:
-        self._key: tuple[object, ...] = ()
-        self._args: list[tuple[Any, ...]] = []
+        self._args: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
 
     def of(self, spec: KernelSpec, seed: int, size: int, streams: Sequence[int]) -> list[tuple[Any, ...]]:
         """Arguments for each of the streams; not to be written to."""
         key = (spec.name, seed, size, tuple(streams))
-        if key != self._key:
-            self._args = [generate(spec, seed, size, stream) for stream in streams]
-            self._key = key
-        return self._args
+        if key not in self._args:
+            # Two are alive at a time: what A and B share, and what the second A has.
+            while len(self._args) > 1:
+                del self._args[next(iter(self._args))]
+            self._args[key] = [generate(spec, seed, size, stream) for stream in streams]
+        return self._args[key]
 
 
 def output_bytes(output: Any) -> int:

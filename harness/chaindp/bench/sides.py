@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.metadata
 import json
 import os
+import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from chaindp.bench import inputs
-from chaindp.errors import ChaindpError, PluginError
+from chaindp.errors import PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.measure import outputs
@@ -23,6 +27,8 @@ from chaindp.measure.warmup import WarmUp, warm_up
 from chaindp.plugins import Registry, select
 
 __all__ = ["Job", "LocalSide", "Sample", "Side", "SideInfo", "WorkerSide", "output_digest"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,7 @@ class LocalSide:
         copies = [outputs.copy_args(args) for args in pristine]
         call = _caller(self._kernels, spec)
         self._kernels.take_calls()
-        inputs.touch_memory(self._output_bytes)
+        inputs.touch_memory(self._output_bytes * len(streams))
         results = [call(*args) for args in copies]
         calls = self._kernels.take_calls()
         return Sample(
@@ -185,62 +191,135 @@ def output_digest(results: Sequence[Any]) -> str:
     return digest.hexdigest()
 
 
+ANSWER_SECONDS = 600.0
+"""How long a process may be silent over one request: a first call that compiles for minutes is still waited for."""
+
+CLOSE_SECONDS = 10.0
+
+
 class WorkerSide:
     """A backend in a process of its own, whose packages come first from a folder: one revision of a plugin.
 
     The process speaks JSON lines (``chaindp.bench.worker``); its standard error goes where ours goes.
+
+    PluginError where it ends, is silent for ANSWER_SECONDS, answers what is no answer, or has the plugin from somewhere
+    else than ``packages``; UsageError where the backend is not of a plugin that is in there.
     """
 
     def __init__(self, packages: Path, selector: str, threads: int, label: str) -> None:
         self.label = label
+        self._received = b""
+        self._waiting = False
         path = os.pathsep.join(part for part in (str(packages), os.environ.get("PYTHONPATH", "")) if part)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaindp.bench.worker", selector, str(threads)],
+            # -P: with -m alone the current folder comes first, and in the plugin's own folder it has the plugin.
+            [sys.executable, "-P", "-m", "chaindp.bench.worker", selector, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
-            text=True,
+            bufsize=0,
+            # Ctrl-C is for the command, which closes its sides; the process would only add a traceback.
+            start_new_session=True,
         )
         try:
-            self._ask({"do": "hello"})
-        except ChaindpError:
+            self._check_origin(packages, selector)
+        except BaseException:
             self.close()
             raise
 
     def prepare(self, job: Job) -> SideInfo:
         """See ``Side``."""
-        return SideInfo(**self._ask({"do": "prepare", "job": asdict(job)}))
+        return self._typed(SideInfo, self._ask({"do": "prepare", "job": asdict(job)}))
 
     def warm_up(self, job: Job) -> WarmUp:
         """See ``Side``."""
-        return WarmUp(**self._ask({"do": "warm_up", "job": asdict(job)}))
+        return self._typed(WarmUp, self._ask({"do": "warm_up", "job": asdict(job)}))
 
     def sample(self, job: Job, streams: Sequence[int]) -> Sample:
         """See ``Side``."""
-        return Sample(**self._ask({"do": "sample", "job": asdict(job), "streams": list(streams)}))
+        return self._typed(Sample, self._ask({"do": "sample", "job": asdict(job), "streams": list(streams)}))
 
     def close(self) -> None:
-        """See ``Side``."""
-        with self._process as process:
-            if process.stdin is not None:
-                process.stdin.close()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        """See ``Side``. A process that owes an answer does not hear that it is to end, and is ended."""
+        if self._waiting:
+            self._process.kill()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+            self._process.wait(timeout=CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()  # type: ignore[union-attr]
+
+    def _check_origin(self, packages: Path, selector: str) -> None:
+        """Whether the backend is of the plugin that was installed into ``packages``, and the process has that one."""
+        origin = self._ask({"do": "hello"}, usage=True)
+        distribution, module = str(origin.get("distribution")), str(origin.get("module"))
+        built = [str(found.name) for found in importlib.metadata.distributions(path=[str(packages)])]
+        if distribution not in built:
+            raise UsageError(
+                f"backend {selector} is of {distribution}, not of the plugin whose revisions are compared "
+                f"({', '.join(built) or 'which installs nothing'})"
+            )
+        if not module or not Path(module).resolve().is_relative_to(packages.resolve()):
+            raise PluginError(
+                f"{self.label}: {distribution} is imported from {module or 'an unknown place'}, not from the revision "
+                "that was built; uninstall it there, or take it off PYTHONPATH"
+            )
+
+    def _typed(self, kind: type[_T], answer: dict[str, Any]) -> _T:
+        try:
+            return kind(**answer)
+        except TypeError as error:
+            raise PluginError(f"{self.label}: its process answers something else than it was asked for") from error
+
+    def _ask(self, request: dict[str, Any], *, usage: bool = False) -> dict[str, Any]:
+        """The answer to a request; with ``usage``, a wrong call there is a UsageError here."""
+        self._waiting = True
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")  # type: ignore[union-attr]
+        except OSError:
+            line = b""
+        else:
+            line = self._read_line(request["do"])
         if not line:
-            raise PluginError(f"{self.label}: its process ended, with status {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
+            raise PluginError(f"{self.label}: its process ended, with status {self._end()}")
+        self._waiting = False
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise PluginError(f"{self.label}: its process answers what is no JSON object: {line[:60]!a}")
         if "error" in answer:
-            raise PluginError(f"{self.label}: {answer['error']}")
+            kind = UsageError if usage and answer.get("usage") else PluginError
+            raise kind(f"{self.label}: {answer['error']}")
         return answer
+
+    def _read_line(self, what: str) -> bytes:
+        """The next line, without its end; empty where the process ended before the end of it."""
+        out = self._process.stdout.fileno()  # type: ignore[union-attr]
+        until = time.monotonic() + ANSWER_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(out, selectors.EVENT_READ)
+            while b"\n" not in self._received:
+                if not selector.select(max(0.0, until - time.monotonic())):
+                    self._process.kill()
+                    raise PluginError(
+                        f"{self.label}: its process was silent for {ANSWER_SECONDS:g} s after {what!r} and was ended"
+                    )
+                part = os.read(out, 1 << 16)
+                if not part:
+                    return b""
+                self._received += part
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _end(self) -> int:
+        """The status of a process that has closed its stdout, and is given a moment to end."""
+        try:
+            return self._process.wait(timeout=CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -1,13 +1,21 @@
-"""The command line. Commands are imported when they are called, so that ``chaindp --help`` is immediate."""
+"""The command line. Commands are imported when they are called, so that ``chaindp --help`` is immediate.
+
+A command whose reader leaves before it has printed all, as ``head`` does, ends without a word and with status 141, as
+a program does that SIGPIPE ends: nobody has seen the verdict that its own status would stand for. Where all that it
+prints fits into the pipe before the reader leaves, it notices nothing and ends with its own status.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 
@@ -34,10 +42,35 @@ COMMANDS = {
 """Command name to where it is and what it does; the help texts stand here so that listing them imports nothing."""
 
 INTERRUPTED = 130
+READER_LEFT = 128 + 13  # SIGPIPE
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+class _ReaderLeft(Exception):
+    """A BrokenPipeError under another name: click would end the process with status 1 over one."""
+
+
+@contextlib.contextmanager
+def _noticing_the_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeft from error
 
 
 class LazyGroup(click.Group):
     """The top-level command, which imports a subcommand only when it is called."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; ``--help`` and ``--version`` print here."""
+        with _noticing_the_reader():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _noticing_the_reader():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All command names, in the order of the table."""
@@ -75,7 +108,8 @@ def cli() -> None:
     """chaindp: what every degree of parallelism is worth, measured over the full pipeline of a parallel blockchain.
 
     Every command takes --json: one JSON object on stdout, everything else on stderr. Exit status: 0 where what was
-    asked for holds, 1 where it was run and does not hold, 2 for a wrong call.
+    asked for holds, 1 where it was run and does not hold, 2 for a wrong call, 130 where it was interrupted, 141 where
+    the reader of its output left.
     """
 
 
@@ -87,7 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not arguments:
                 raise click.UsageError(f"no command given (there is: {', '.join(COMMANDS)}); try 'chaindp --help'")
             result = cli.main(args=arguments, prog_name="chaindp", standalone_mode=False)
-            sys.stdout.flush()
+            with _noticing_the_reader():
+                sys.stdout.flush()
             return result if isinstance(result, int) else 0
         except ChaindpError as error:
             return _fail(stream, _one_line(str(error)), error.exit_status)
@@ -95,17 +130,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(stream, _click_message(error), 2)
         except (click.Abort, KeyboardInterrupt):
             return _fail(stream, "interrupted", INTERRUPTED)
-        except BrokenPipeError:
-            # The reader left, as `head` does. What is still buffered must go nowhere, not raise again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            return 1
+        except _ReaderLeft:
+            _drop_stdout()
+            return READER_LEFT
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+                # Of stdout, most of all, as with `> /dev/full`.
+                _drop_stdout()
+                return _fail(stream, f"cannot write the output: {error.strerror}", 1)
             if os.environ.get("CHAINDP_DEBUG") == "1":
                 traceback.print_exc()
                 hint = ""
             else:
                 hint = " (set CHAINDP_DEBUG=1 for the traceback)"
             return _fail(stream, f"unexpected {type(error).__name__}: {_one_line(str(error))}{hint}", 1)
+
+
+def _drop_stdout() -> None:
+    """What is still buffered for stdout must go nowhere, not raise again at exit."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
 
 
 def _fail(stream: output.JsonStream, message: str, status: int) -> int:

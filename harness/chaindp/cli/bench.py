@@ -15,7 +15,7 @@ from chaindp.measure.environment import collect
 from chaindp.measure.statistics import OUTLIER_RULE
 from chaindp.measure.warmup import WARM_UP_RULE
 from chaindp.plugins import Registry, load_plugins, select
-from chaindp.results.store import DEFAULT_RUNS, new_run_id, write_run
+from chaindp.results.store import DEFAULT_RUNS, check_folder, new_run_id, write_run
 
 
 @click.command()
@@ -85,6 +85,7 @@ def bench(
         len(plan.sizes or select(registry.kernels, name, "kernel", registry.broken).sizes or (1,))
         for name in plan.kernels
     )
+    check_folder(out)
     run_id = new_run_id()
     with output.progress("bench", total * len(plan.backends)) as advance:
         result = run_bench(registry, plan, run_id, advance=advance, warn=output.warn)

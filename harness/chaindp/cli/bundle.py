@@ -31,7 +31,8 @@ def bundle(source: Path, out: Path | None, check: bool, extract: bool, seal: str
     """Seal a run folder, its provenance and its exact command in one file.
 
     The same run folder gives the same bytes everywhere. The seal that is printed is the SHA-256 of the manifest, which
-    has that of every file: who gets the seal from you can tell that the bundle is the one that you made.
+    has that of every file: who gets the seal from you can tell that the bundle is the one that you made. A bundle that
+    is damaged or has another seal is exit status 1.
     """
     from chaindp.results.bundle import open_bundle, unpack_bundle, write_bundle
     from chaindp.results.store import DEFAULT_RUNS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
+from chaindp.cli.params import FiniteRange
 from chaindp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ LAUNCHES = 5
 @click.option("--rounds", type=click.IntRange(1, 100_000), default=150, show_default=True, help="Rounds at most.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.0, 86_400.0),
+    type=FiniteRange(0.0, 86_400.0),
     default=6.0,
     show_default=True,
     help="No further round of a kernel and size after this long.",
@@ -80,8 +81,8 @@ def compare(
     chaindp compare --revisions A,B --plugin DIR --backends NAME KERNEL...
 
     The ratio is how many times as fast B is as A. It comes with its 99 % interval and with the noise floor: what
-    A shows against itself. Figures of different time domains are never ranked. Exit status 1 where a row has no
-    verdict, because a side failed or is of another time domain.
+    A shows against itself. Figures of different time domains are never ranked. Exit status 0 where every row has a
+    verdict, `insufficient data` included; 1 where one has none, because a side failed or is of another time domain.
     """
     if backends is None and revisions is None:
         return _stored(items, seed, as_json)
@@ -118,6 +119,8 @@ def _stored(items: Sequence[str], seed: int, as_json: bool) -> int:
         )
     frames = load(items[0]), load(items[1])
     notes = differing_work(frames[0].attrs["run"], frames[1].attrs["run"])
+    if Path(items[0]).resolve() == Path(items[1]).resolve():
+        notes.append("A and B are the same run")
     rows = compare_runs(*frames, names=("A", "B"), seed=seed)
     document = {"a": items[0], "b": items[1], "notes": notes, "rows": [row.row() for row in rows]}
     return _finish(rows, document, [], as_json, [f"A is {items[0]}, B is {items[1]}", *notes])
@@ -139,7 +142,7 @@ def _measured(
     from chaindp.bench.sides import Job
     from chaindp.measure.system import system_warnings
     from chaindp.plugins import load_plugins, select
-    from chaindp.results.store import DEFAULT_RUNS, new_run_id, write_run
+    from chaindp.results.store import DEFAULT_RUNS, check_folder, new_run_id, write_run
     from chaindp.results.table import SampleTable
 
     registry = load_plugins(output.warn)
@@ -150,6 +153,8 @@ def _measured(
     if revisions is None:
         for name in names:
             registry.backend_spec(name)
+    folder = out or DEFAULT_RUNS
+    check_folder(folder)
     run_id = new_run_id()
     table = SampleTable(run_id)
     warnings = system_warnings()
@@ -167,29 +172,24 @@ def _measured(
         for result in results
         if result.failed or result.skipped
     ]
-    document = {"a": names[0], "b": names[1], "revisions": commits, "rows": [row.row() for row in rows]}
-    config = {
-        **asdict(plan),
-        "kernels": list(kernels),
-        "backends": list(names),
-        "sizes": list(sizes),
-        "threads": threads,
-    }
-    path = write_run(
-        (out or DEFAULT_RUNS) / run_id,
-        table.frame(),
-        {"run_id": run_id, "kind": "compare", "config": config, **_rules(), **document, "failures": problems}
-        | {"environment": _environment(registry)},
-    )
     unstable = [
         f"warm-up: times of {label} for {result.job.kernel}/{result.job.size} had not become stable"
         for result in results
         for label in dict.fromkeys(result.unstable)
     ]
-    document |= {"run_id": run_id, "path": str(path), "failures": problems, "warnings": [*unstable, *warnings]}
+    found = {"a": names[0], "b": names[1], "revisions": commits, "rows": [row.row() for row in rows]}
+    asked = {"kernels": list(kernels), "backends": list(names), "sizes": list(sizes), "threads": threads}
+    path = None
+    if not all(result.skipped for result in results):
+        run = {"run_id": run_id, "kind": "compare", "config": {**asdict(plan), **asked}, **_rules(), **found}
+        run |= {"failures": problems, "environment": _environment(registry)}
+        path = write_run(folder / run_id, table.frame(), run)
     for problem in problems:
         output.warn(problem)
-    notes = [*unstable, *(f"machine: {line}" for line in warnings), f"samples: {path}"]
+    document = {**found, "run_id": run_id, "path": None if path is None else str(path)}
+    document |= {"failures": problems, "warnings": [*unstable, *warnings]}
+    notes = [*unstable, *(f"machine: {line}" for line in warnings)]
+    notes.append("nothing was measured" if path is None else f"samples: {path}")
     return _finish(rows, document, problems, as_json, notes)
 
 
@@ -243,8 +243,8 @@ def _opener(
         for index, name in enumerate(revisions):
             folder = Path(scratch) / "ab"[index]
             folder.mkdir()
-            built.append(build_revision(plugin, name, folder))
-        labels = [f"{names[0]}@{one.name}" for one in built]
+            built.append(build_revision(plugin, name, folder, say=_say))
+        labels = [f"{names[0]}@{one.label}" for one in built]
 
         def open_workers() -> list[Side]:
             return _open_all(
@@ -258,6 +258,10 @@ def _local(registry: Registry, name: str, threads: int, last: Any) -> Side:
     from chaindp.bench.sides import LocalSide
 
     return LocalSide(registry, name, threads, last=last)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _open_all(open_one: Callable[[Any], Side], items: Sequence[Any]) -> list[Side]:
@@ -291,29 +295,30 @@ def _print(rows: Sequence[Comparison], notes: Sequence[str]) -> None:
             "A",
             "B",
             "unit",
-            "B is ... times as fast",
+            "speed of B / A",
             "99 % interval",
             "noise floor",
             "verdict",
         )
-        cells = []
-        for row in rows:
-            judged = row.ratio is not None
-            cells.append(
-                [
-                    row.metric,
-                    row.what,
-                    f"{row.a}: {_figure(row.a_median)} (n={row.samples_a})",
-                    f"{row.b}: {_figure(row.b_median)} (n={row.samples_b})",
-                    row.unit,
-                    f"{row.ratio:.3f}" if judged else "",
-                    f"{row.low:.3f} to {row.high:.3f}" if judged else "",
-                    f"{row.noise_floor:.1%}" if judged else "",
-                    (row.verdict or "not ranked") + (f": {row.reason}" if row.reason else ""),
-                ]
-            )
-        output.table("B against A", columns, cells, right=("B is ... times as fast", "99 % interval", "noise floor"))
-        for source in dict.fromkeys(row.floor_from for row in rows if row.floor_from):
+        cells = [
+            [
+                row.metric,
+                row.what,
+                f"{row.a}: {_figure(row.a_median)} (n={row.samples_a})",
+                f"{row.b}: {_figure(row.b_median)} (n={row.samples_b})",
+                row.unit,
+                "" if row.ratio is None else f"{row.ratio:.3g}",
+                "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
+                "" if row.noise_floor is None else f"{row.noise_floor:.1%}",
+                row.verdict or "not ranked",
+            ]
+            for row in rows
+        ]
+        output.table("B against A", columns, cells, right=("speed of B / A", "99 % interval", "noise floor"))
+        for reason in dict.fromkeys(row.reason for row in rows if row.reason):
+            where = ", ".join(dict.fromkeys(row.what for row in rows if row.reason == reason))
+            click.echo(f"{where}: {reason}")
+        for source in dict.fromkeys(row.floor_from for row in rows if row.noise_floor is not None):
             click.echo(f"noise floor: {source}")
     for note in notes:
         click.echo(note)

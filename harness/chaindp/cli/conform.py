@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chaindp.cli import output
+from chaindp.cli.params import FiniteRange
 from chaindp.plugins import load_plugins, select
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1, max=86400),
     default=10.0,
     show_default=True,
     metavar="S",
@@ -35,8 +36,8 @@ def conform(backend: str, kernels: tuple[str, ...], budget: float, threads: int 
     """Run the conformance suite on one backend: its contract, and every kernel that it declares in full.
 
     The same tests as the classes of chaindp.testing, which a plugin's own test module inherits from. A kernel that the
-    backend does not declare is skipped with what it says; anything that does not hold is told in one sentence, and
-    the exit status is 1.
+    backend does not declare is skipped with what it says, and fails where --kernel names it. Anything that does not
+    hold is told in one sentence, and the exit status is 1.
     """
     registry = load_plugins(output.warn)
     registry.backend_spec(backend)
@@ -49,7 +50,9 @@ def conform(backend: str, kernels: tuple[str, ...], budget: float, threads: int 
     threads = threads or os.cpu_count() or 1
     total = count_tests(conformance_suite(registry, backend, names, budget_s=budget, threads=threads))
     with output.progress("conform", total) as advance:
-        result = run_suite(registry, backend, names, budget_s=budget, threads=threads, advance=advance)
+        result = run_suite(
+            registry, backend, names, budget_s=budget, threads=threads, required=kernels, advance=advance
+        )
     if as_json:
         output.emit(result.to_dict())
     else:
@@ -69,7 +72,10 @@ def _print(result: ConformanceResult) -> None:
     for skip in result.skips:
         if skip.test is not None:
             click.echo(f"skipped {skip.kernel or 'backend'}: {skip.test}: {skip.reason}")
-    for failure in result.failures:
-        click.echo(f"FAILED {failure.kernel or 'backend'}: {failure.test}: {failure.reason}")
+    for failure, more in result.grouped():
+        also = f" (also in {more} more test{'s' if more > 1 else ''})" if more else ""
+        click.echo(f"FAILED {failure.kernel or 'backend'}: {failure.test}: {failure.reason}{also}")
+    for note in result.notes:
+        click.echo(f"note {note}")
     counts = result.to_dict()
     click.echo(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")

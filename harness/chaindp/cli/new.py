@@ -50,8 +50,10 @@ def backend(context: click.Context, name: str, directory: Path, as_json: bool) -
     place = str(target) if target.parent != Path() else f"./{target}"
     commands = [
         f"python -m pip install --editable {shlex.quote(place)}",
+        f"pytest {shlex.quote(place)}",
         f"chaindp conform {names.name}",
         f"chaindp bench keccak256 --backend {names.name} --backend cpu",
+        f"chaindp run --workload transfers --levels 0,4 --backend {names.name} --txs 200 --accounts 200 --repeat 1",
     ]
     if as_json or context.obj:
         output.emit({"path": str(target), "backend": names.name, "files": sorted(files), "next": commands})

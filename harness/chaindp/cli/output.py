@@ -69,7 +69,7 @@ class JsonStream:
     def emit_error(self, message: str) -> None:
         """With ``--json``, write ``{"error": message}`` unless the command has already printed its object."""
         if self.enabled and not self.emitted:
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(OSError):
                 self.emit({"error": message})
 
 
@@ -111,7 +111,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
         grid.add_row(*(_text(cell) for cell in row))
     # A pipe or a log has no width of its own: leave the lines whole for whoever greps them.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(grid)
+    # Not printed by rich itself, which ends the process where the reader has left.
+    with console.capture() as captured:
+        console.print(grid)
+    sys.stdout.write(captured.get())
 
 
 def _text(cell: object) -> Any:

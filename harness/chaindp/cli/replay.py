@@ -50,7 +50,7 @@ def replay(source: Path, out: Path | None, seal: str | None, as_json: bool) -> i
     from chaindp.results.command import command_of
     from chaindp.results.compare import compare_runs
     from chaindp.results.replay import environment_differences, result_differences
-    from chaindp.results.store import DEFAULT_RUNS, load
+    from chaindp.results.store import DEFAULT_RUNS, check_folder, load
 
     sealed = open_bundle(source, seal=seal)
     try:
@@ -61,8 +61,10 @@ def replay(source: Path, out: Path | None, seal: str | None, as_json: bool) -> i
         then = load(unpack_bundle(sealed, Path(scratch) / sealed.run_id))
     compared = _has_figures(source, then)
     _require(sealed.run, load_plugins(lambda line: None))
+    folder = out or DEFAULT_RUNS
+    check_folder(folder)
     print(f"running {shlex.join(command)}", file=sys.stderr)
-    ended = _run(command, out or DEFAULT_RUNS)
+    ended = _run(command, folder)
     now = load(ended["path"])
     failures = result_differences(then, now)
     if ended["status"] and not failures:
@@ -98,7 +100,10 @@ def _has_figures(source: Path, then: pd.DataFrame) -> bool:
     from chaindp.results.compare import series_of
 
     try:
-        return any(len(series.values) for series in series_of(then))
+        found = list(series_of(then))
+        if not found and (then["metric"] == "work").any():
+            raise LookupError("work of kernels, and no time for it")
+        return any(len(series.values) for series in found)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"{source} cannot be replayed: its table is not one that a run writes ({error})") from error
 
@@ -166,7 +171,17 @@ def _print(document: dict[str, Any], rows: Sequence[Comparison], differs: Sequen
     if rows:
         output.table(
             "Speed, now against then",
-            ("metric", "of", "then", "now", "unit", "now is ... times as fast", "99 % interval", "verdict"),
+            (
+                "metric",
+                "of",
+                "then",
+                "now",
+                "unit",
+                "speed now / then",
+                "99 % interval",
+                "noise floor",
+                "verdict",
+            ),
             [
                 [
                     row.metric,
@@ -174,14 +189,20 @@ def _print(document: dict[str, Any], rows: Sequence[Comparison], differs: Sequen
                     f"{_figure(row.a_median)} (n={row.samples_a})",
                     f"{_figure(row.b_median)} (n={row.samples_b})",
                     row.unit,
-                    "" if row.ratio is None else f"{row.ratio:.3f}",
-                    "" if row.low is None else f"{row.low:.3f} to {row.high:.3f}",
-                    (row.verdict or "not ranked") + (f": {row.reason}" if row.reason else ""),
+                    "" if row.ratio is None else f"{row.ratio:.3g}",
+                    "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
+                    "" if row.noise_floor is None else f"{row.noise_floor:.1%}",
+                    row.verdict or "not ranked",
                 ]
                 for row in rows
             ],
-            right=("now is ... times as fast", "99 % interval"),
+            right=("speed now / then", "99 % interval", "noise floor"),
         )
+        for reason in dict.fromkeys(row.reason for row in rows if row.reason):
+            where = ", ".join(dict.fromkeys(row.what for row in rows if row.reason == reason))
+            click.echo(f"{where}: {reason}")
+        for source in dict.fromkeys(row.floor_from for row in rows if row.noise_floor is not None):
+            click.echo(f"noise floor: {source}")
     if differs:
         cells = [
             [one.what, "-" if one.then is None else one.then, "-" if one.now is None else one.now] for one in differs

@@ -56,11 +56,13 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
     from chaindp.pipeline.levels import parse_levels
     from chaindp.pipeline.run import RunConfig, measure_run
     from chaindp.plugins import load_plugins
-    from chaindp.results.store import DEFAULT_RUNS, new_run_id
+    from chaindp.results.store import DEFAULT_RUNS, check_folder, new_run_id
     from chaindp.results.table import SampleTable
 
     config = RunConfig(levels=tuple(parse_levels(levels)), **options)
     registry = load_plugins(output.warn)
+    folder = out or DEFAULT_RUNS
+    check_folder(folder)
     run_id = new_run_id()
     table = SampleTable(run_id)
     steps = config.repeat * (len(config.levels) + 1) + len(config.levels) + 1
@@ -71,7 +73,7 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
         outcome.failures.append(reason)
         table.append(metric="plugin", status="failed", reason=reason)
     frame = table.frame()
-    path = _write(run_id, out or DEFAULT_RUNS, frame, config, outcome, registry)
+    path = _write(run_id, folder, frame, config, outcome, registry)
     for failure in outcome.failures:
         output.warn(failure)
     if as_json:

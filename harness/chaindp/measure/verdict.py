@@ -27,11 +27,12 @@ MINIMUM_SAMPLES = 5
 equal sides; with 5, in less than 1 %."""
 
 MINIMUM_ROUNDS = 5
-"""Rounds of interleaved samples, for the same reason: a round is what is drawn as a whole."""
+"""Rounds of interleaved samples. The interval of so few is too narrow; it is the noise floor, drawn from as few, that
+keeps wrong verdicts rare (tests/test_measure_verdict.py counts them on simulated equal sides)."""
 
 VERDICT_RULE = (
     f"faster or slower where the {CONFIDENCE:.0%} bootstrap interval of the ratio of medians excludes 1 and the ratio "
-    f"is beyond the noise floor, the {_FLOOR_QUANTILE:.0%} quantile of how far A's own speed is from A's own speed; "
+    f"is beyond the noise floor, the {_FLOOR_QUANTILE:.0%} quantile of how far A is from a second A; "
     f"insufficient data below {MINIMUM_SAMPLES} samples a side"
 )
 
@@ -85,12 +86,15 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with the figures that it was reached by; ``reason`` says what insufficient data lack."""
+    """A verdict with the figures that it was reached by; ``reason`` says what insufficient data lack.
+
+    The interval and the noise floor are None where data are insufficient: of so few samples they would mean nothing.
+    """
 
     ratio: float
-    low: float
-    high: float
-    noise_floor: float
+    low: float | None
+    high: float | None
+    noise_floor: float | None
     verdict: Verdict
     reason: str = ""
 
@@ -102,7 +106,8 @@ def judge(
 
     a, b, again: times (or rates, where higher is better), all positive. Interleaved: float64[rounds, samples a round],
                  with ``again``, the second side of the A/A comparison, measured in the same rounds. Of two runs that
-                 are over: flat, without ``again``; the noise floor then comes from draws of each run against itself.
+                 are over: flat, in the order of measuring, without ``again``; the noise floor is then what each run
+                 shows against itself: draws against draws, and its first half against its second.
 
     Too few samples for a verdict still give a ratio, with ``insufficient data``.
     """
@@ -110,22 +115,36 @@ def judge(
     sides = (b, a) if higher_is_better else (a, b)
     speed = ratio_of_medians(*sides, paired=paired, confidence=CONFIDENCE, seed=seed)
     if again is not None:
-        against = [ratio_of_medians(a, again, paired=True, seed=seed + 1).resampled]
-        missing = "" if len(a) >= MINIMUM_ROUNDS else f"{len(a)} rounds; it takes {MINIMUM_ROUNDS}"
+        missing = "" if len(a) >= MINIMUM_ROUNDS else f"{_count(len(a), 'round')}, and it takes {MINIMUM_ROUNDS}"
     else:
-        # Unpaired draws of a side against itself: two independent draws, so twice the variance of one median.
-        against = [ratio_of_medians(side, side, paired=False, seed=seed + 1).resampled for side in (a, b)]
         fewest = min(len(a), len(b))
-        missing = "" if fewest >= MINIMUM_SAMPLES else f"{fewest} samples on a side; it takes {MINIMUM_SAMPLES}"
-    floor = max(_floor(draws) for draws in against)
-    verdict = Verdict.NO_DIFFERENCE
+        missing = (
+            "" if fewest >= MINIMUM_SAMPLES else f"{_count(fewest, 'sample')} a side, and it takes {MINIMUM_SAMPLES}"
+        )
     if missing:
-        verdict = Verdict.INSUFFICIENT
-    elif speed.low > 1.0 and speed.ratio > 1.0 + floor:
+        return Judgement(speed.ratio, None, None, None, Verdict.INSUFFICIENT, missing)
+    if again is not None:
+        floor = _floor(ratio_of_medians(a, again, paired=True, seed=seed + 1).resampled)
+    else:
+        # Draws of a side against itself: two independent draws, so twice the variance of one median.
+        draws = [_floor(ratio_of_medians(side, side, paired=False, seed=seed + 1).resampled) for side in (a, b)]
+        floor = max(*draws, *(_floor(np.array([_drift(side)])) for side in (a, b)))
+    verdict = Verdict.NO_DIFFERENCE
+    if speed.low > 1.0 and speed.ratio > 1.0 + floor:
         verdict = Verdict.FASTER
     elif speed.high < 1.0 and speed.ratio < 1.0 / (1.0 + floor):
         verdict = Verdict.SLOWER
-    return Judgement(speed.ratio, speed.low, speed.high, floor, verdict, missing)
+    return Judgement(speed.ratio, speed.low, speed.high, floor, verdict)
+
+
+def _drift(samples: np.ndarray) -> float:
+    """The median of the first half of a run over that of its second half."""
+    half = len(samples) // 2
+    return float(np.median(samples[:half]) / np.median(samples[half:]))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _floor(ratios: np.ndarray) -> float:

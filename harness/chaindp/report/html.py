@@ -25,7 +25,7 @@ from chaindp.report.charts.runs import runs_charts
 from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.page import charts_of, run_report
 from chaindp.report.parts import RunReport
-from chaindp.report.sources import Run, read_runs
+from chaindp.report.sources import Run, naming, read_runs
 
 __all__ = ["MARK", "Written", "html_page", "write_report"]
 
@@ -64,7 +64,10 @@ def write_report(paths: Sequence[str | os.PathLike[str]], out: Path) -> Written:
 
 def html_page(runs: Sequence[Run]) -> tuple[str, int]:
     """The page as text, and how many charts it has."""
-    reports = [run_report(run) for run in runs]
+    reports = []
+    for run in runs:
+        with naming(run):
+            reports.append(run_report(run))
     together = runs_charts(runs)
     figures: dict[str, Any] = {f"runs-{index}": chart.figure for index, chart in enumerate(together)}
     for number, report in enumerate(reports):

@@ -13,7 +13,7 @@ from chaindp.report import tables
 from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.headline import facts, headline
 from chaindp.report.parts import Table
-from chaindp.report.sources import Run, read_runs
+from chaindp.report.sources import Run, naming, read_runs
 from chaindp.results.kernels import INTERVAL_RULE
 
 __all__ = ["MARK", "markdown_page", "markdown_report", "write_markdown"]
@@ -48,7 +48,8 @@ def markdown_page(runs: Sequence[Run]) -> str:
     """All runs, one after another."""
     lines = [f"{MARK.decode()} {__version__})", ""]
     for run in runs:
-        lines += _run(run)
+        with naming(run):
+            lines += _run(run)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -61,6 +62,8 @@ def _run(run: Run) -> Iterator[str]:
         yield from _table(stages) if stages else ("No stage times: no level holds.", "")
         if not run.amdahl.empty:
             yield from _table(tables.amdahl_table(run))
+            for note in tables.amdahl_notes(run):
+                yield from (escape(note), "")
     if run.kind == "compare":
         yield from _table(tables.comparison_table(run))
         yield from (escape(f"A verdict says {VERDICT_RULE}."), "")

@@ -36,7 +36,7 @@ def run_report(run: Run) -> RunReport:
         "compare": (_comparisons, _rates),
     }
     sections = [make(run) for make in (*kinds[run.kind], _problems, _provenance)]
-    return RunReport(run.label, headline(run), facts(run), sections)
+    return RunReport(run.label, run.title, headline(run), facts(run), sections)
 
 
 def _ladder(run: Run) -> Section:
@@ -102,16 +102,7 @@ def _amdahl(run: Run) -> Section:
         return Section(
             "amdahl", "What faster kernels can give", missing=[why if measured_levels(run) else _nothing_holds(run)]
         )
-    basis = (
-        "Kernel share is of the baseline's stage time, one stage after another. The prediction changes the kernels and "
-        "nothing else; the measurement, of tx/s with admit, has in it all that the level switches on."
-    )
-    lead = [basis]
-    if run.amdahl["overlap"].any():
-        lead.append(
-            "* Blocks overlap at this level and not at its baseline: its kernels also wait for a core, so the kernel "
-            "speed-up is a lower bound."
-        )
+    lead = tables.amdahl_notes(run)
     return Section("amdahl", "What faster kernels can give", lead, [chart])
 
 
@@ -121,11 +112,13 @@ def _noise(run: Run) -> Section:
         return Section("noise", "Noise floor", missing=[tables.noise_line(run)])
     cells = []
     for row in rows.itertuples():
-        interval = f"{ratio(row.low)} to {ratio(row.high)}"
-        judged = [percent(row.noise_floor), text(row.verdict), text(row.reason)]
-        cells.append([f"DP{row.level} over DP{row.over}", ratio(row.ratio), interval, *judged])
-    columns = ["level", "speed-up", "99 % interval", "noise floor", "verdict", "why"]
-    table = Table("Verdicts on the levels", columns, cells, columns[1:4])
+        interval = "-" if pd.isna(row.low) else f"{ratio(row.low)} to {ratio(row.high)}"
+        judged = [text(row.verdict), ratio(row.ratio), interval, percent(row.noise_floor) or "-", text(row.reason)]
+        cells.append([f"DP{row.level} over DP{row.over}", *judged])
+    columns = ["level", "verdict", "speed-up", "99 % interval", "noise floor", "why"]
+    if not any(row[-1] for row in cells):
+        columns, cells = columns[:-1], [row[:-1] for row in cells]
+    table = Table("Verdicts on the levels", columns, cells, columns[2:5])
     return Section("noise", "Noise floor", [tables.noise_line(run)], tables=[table])
 
 

@@ -63,9 +63,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """All about one run: ``headline`` is the one sentence to remember; ``facts`` are what ran, where, when."""
+    """All about one run: ``headline`` is the one sentence to remember; ``facts`` are what ran, where, when.
+
+    label: its id; ``title``: what it is a run of, and when
+    """
 
     label: str
+    title: str
     headline: str
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]

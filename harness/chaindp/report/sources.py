@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from chaindp.errors import InputError
-from chaindp.pipeline.levels import LEVELS
+from chaindp.report.checks import check_comparisons, check_document, check_path, check_table
+from chaindp.report.palette import backend_colours
 from chaindp.results import amdahl, kernels, noise, problems, summary, timeline
 from chaindp.results.store import load
 
-__all__ = ["Run", "read_runs"]
+__all__ = ["Run", "naming", "read_runs"]
 
 _UNREAD = ("schema_version", "run_id", "device", "output_matched")
 _WORDS = ("metric", "status", "time_domain", "unit", "reason")
@@ -34,6 +36,7 @@ class Run:
     workload: of a pipeline run; empty otherwise
     document: its run.json; empty where a table lies alone
     frame:    the results table
+    colours:  of every backend of the page, by name
     """
 
     label: str
@@ -41,6 +44,7 @@ class Run:
     workload: str
     document: Mapping[str, Any]
     frame: pd.DataFrame
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def levels(self) -> list[int]:
@@ -111,13 +115,25 @@ class Run:
 
     @cached_property
     def comparisons(self) -> list[Mapping[str, Any]]:
-        """The rows of a comparison; InputError where its run.json does not hold them as ``chaindp compare`` writes."""
-        if self.kind != "compare":
-            return []
-        rows = self.document.get("rows")
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_comparison(row) for row in rows):
-            raise InputError(f"{self.label}: its run.json holds no rows of a comparison")
-        return rows
+        """The rows of a comparison, as ``chaindp compare`` wrote them."""
+        return list(self.document["rows"]) if self.kind == "compare" else []
+
+    @property
+    def title(self) -> str:
+        """What was run, and when: for a reader, who knows no run by its id."""
+        if self.kind == "pipeline":
+            modelled = self.ladder is not None and (self.ladder["mode"] == "model").any()
+            levels = "/".join(f"DP{level}" for level in self.levels) or "no level"
+            parts = [self.workload or "a pipeline", "model" if modelled else "live", levels]
+        elif self.kind == "bench":
+            parts = ["bench of " + _few(self.frame["workload"].dropna().unique())]
+        else:
+            sides = dict.fromkeys(f"{row['b']} against {row['a']}" for row in self.comparisons)
+            parts = [f"comparison of {_few(sides)}"]
+        environment = self.document.get("environment")
+        when = environment.get("time") if isinstance(environment, Mapping) else None
+        # 2026-01-02T03:04:05+00:00, of which the seconds' fractions and the zone are in the provenance.
+        return ", ".join([*parts, *([when[:19].replace("T", " ")] if isinstance(when, str) and when else [])])
 
     @property
     def lowest(self) -> int | None:
@@ -139,22 +155,42 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Run]:
     for index, run in enumerate(runs):
         if labels.count(run.label) > 1:
             run.label = f"{run.label} ({index + 1})"
+    colours = backend_colours(name for run in runs for name in _backends(run))
+    for run in runs:
+        run.colours = colours
     return runs
 
 
+def _backends(run: Run) -> set[str]:
+    """The backends of a run: those that ran in its stages, or those that were asked for alone."""
+    column = "backend_ran" if run.kind == "pipeline" else "backend_requested"
+    return {str(name) for name in run.frame[column].dropna().unique()}
+
+
+@contextmanager
+def naming(run: Run) -> Iterator[None]:
+    """Let an InputError over the figures of a run say which run it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{run.label}: {error}") from error
+
+
 def _read(path: Path) -> Iterator[Run]:
+    check_path(path)
     frame = load(path)
     document = frame.attrs["run"]
     # pandas copies the attributes deeply with every operation.
     frame.attrs = {}
     frame = frame.drop(columns=list(_UNREAD)).astype(dict.fromkeys(_WORDS, "category"))
-    levels = {int(level) for level in frame["level"].dropna().unique()}
-    if levels - set(range(len(LEVELS))):
-        raise InputError(f"{path} has levels that there are none of: {sorted(levels - set(range(len(LEVELS))))}")
+    check_document(document, path)
+    check_table(frame, path)
     label = str(document.get("run_id") or path.resolve().name)
     kind = document.get("kind", _kind(frame))
     if kind not in _KINDS:
         raise InputError(f"{path} is a run of kind {kind!r}; a report is of {', '.join(_KINDS)}")
+    if kind == "compare":
+        check_comparisons(document, path)
     if kind != "pipeline":
         yield Run(label, kind, "", document, frame)
         return
@@ -172,7 +208,7 @@ def _kind(frame: pd.DataFrame) -> str:
     return "bench" if (frame["metric"] == "compute_time").any() else "pipeline"
 
 
-def _is_comparison(row: Mapping[str, Any]) -> bool:
-    texts = all(isinstance(row.get(name), str) for name in ("metric", "what", "a", "b"))
-    figures = ("ratio", "low", "high", "noise_floor", "a_median", "b_median", "samples_a", "samples_b")
-    return texts and all(row.get(name) is None or isinstance(row[name], int | float) for name in figures)
+def _few(names: Iterable[object]) -> str:
+    """Names in a row, three at most."""
+    found = [str(name) for name in names]
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "") or "nothing"

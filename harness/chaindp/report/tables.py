@@ -17,13 +17,16 @@ from chaindp.results.summary import LATENCIES, STAGES
 
 __all__ = [
     "adds",
+    "amdahl_notes",
     "amdahl_table",
     "comparison_table",
+    "interval_of",
     "ladder_table",
     "latency_table",
     "level_ranges",
     "measured_levels",
     "mode_of",
+    "named",
     "noise_floor_of",
     "noise_line",
     "problem_table",
@@ -33,6 +36,7 @@ __all__ = [
     "stage_kernel_table",
     "stage_table",
     "stages_not_run",
+    "verdict_of",
     "what_of",
 ]
 
@@ -48,13 +52,13 @@ def mode_of(run: Run) -> str:
 
 
 def adds(run: Run, level: int) -> list[str]:
-    """What a level has on that the one below it in the run has not, and what of its own is not on, with why."""
+    """What a level has on that the one below it in the run has not, and what of its own is not on."""
     on, off = run.mechanisms_of(level)
     below = [number for number in run.levels if number < level]
     before = set(run.mechanisms_of(below[-1])[0]) if below else set()
     own = {mechanism.name for mechanism in MECHANISMS if mechanism.level == level}
     parts = [name for name in on if name not in before]
-    return parts + [f"{name}: {reason}" for name, reason in off.items() if name in own]
+    return parts + [f"without {name}" for name in off if name in own]
 
 
 def skipped_mechanisms(run: Run) -> dict[str, str]:
@@ -187,7 +191,7 @@ def rates_table(run: Run, rates: pd.DataFrame | None = None) -> Table:
     rows = []
     for row in (run.kernel_rates if rates is None else rates).itertuples():
         interval = f"{figure(row.compute_low, 4)} to {figure(row.compute_high, 4)}" if row.samples > 1 else "one sample"
-        cells = [str(row.kernel), str(row.size), str(row.backend), figure(row.compute, 4), interval]
+        cells = [str(row.kernel), str(row.size), named(run, str(row.backend)), figure(row.compute, 4), interval]
         cells += [figure(row.transfer), f"{row.unit}/{row.work_unit}", count(row.samples), count(row.outliers)]
         rows.append([*cells, text(row.time_domain)])
     return Table("Kernels, time for a unit of work", columns, rows, columns[3:6] + columns[7:9])
@@ -195,27 +199,43 @@ def rates_table(run: Run, rates: pd.DataFrame | None = None) -> Table:
 
 def comparison_table(run: Run) -> Table:
     """The rows of a comparison: B over A, with interval, noise floor and verdict."""
-    columns = [
-        "what",
-        "A",
-        "B",
-        "speed of B over A",
-        "99 % interval",
-        "noise floor",
-        "verdict",
-        "A, median",
-        "B, median",
-    ]
-    columns += ["unit", "samples", "why"]
+    # What a reader looks for comes first: a narrow window shows the left of a table.
+    columns = ["what", "verdict", "speed, B / A", "99 % interval", "noise floor", "A", "B", "A, median"]
+    columns += ["B, median", "unit", "samples", "why"]
     rows = []
     for row in run.comparisons:
-        interval = "" if row.get("low") is None else f"{ratio(row['low'])} to {ratio(row['high'])}"
-        cells = [what_of(row), str(row["a"]), str(row["b"]), ratio(row.get("ratio")), interval]
-        cells += [percent(row.get("noise_floor")), str(row.get("verdict") or "not judged")]
-        cells += [figure(row.get("a_median"), 4), figure(row.get("b_median"), 4), str(row.get("unit", ""))]
-        cells += [f"{count(row.get('samples_a'))} / {count(row.get('samples_b'))}", str(row.get("reason") or "")]
-        rows.append(cells)
-    return Table("Comparisons", columns, rows, columns[3:6] + columns[7:9])
+        cells = [what_of(row), verdict_of(row), ratio(row.get("ratio")) or "-", interval_of(row)]
+        cells += [percent(row.get("noise_floor")) or "-", *(named(run, str(row[side])) for side in ("a", "b"))]
+        cells += [figure(row.get("a_median"), 4) or "-", figure(row.get("b_median"), 4) or "-"]
+        cells += [str(row.get("unit") or ""), f"{count(row.get('samples_a'))} / {count(row.get('samples_b'))}"]
+        rows.append([*cells, str(row.get("reason") or "")])
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table("Comparisons", columns, rows, columns[2:5] + columns[7:9])
+
+
+def verdict_of(row: Mapping[str, Any]) -> str:
+    """The verdict of a comparison in words."""
+    return str(row.get("verdict") or "not judged")
+
+
+def interval_of(row: Mapping[str, Any]) -> str:
+    """The interval of a comparison's ratio; a dash where too few samples gave none."""
+    if row.get("low") is None or row.get("high") is None:
+        return "-"
+    return f"{ratio(row['low'])} to {ratio(row['high'])}"
+
+
+def named(run: Run, side: str) -> str:
+    """A side of a comparison as it is called; of a revision whose name does not say it, with the commit."""
+    commits = run.document.get("revisions")
+    if not isinstance(commits, list) or len(commits) != 2:
+        return side
+    sides = [str(run.document.get(name)) for name in ("a", "b")]
+    commit = commits[sides.index(side)] if side in sides else None
+    if not isinstance(commit, str) or commit[:7] in side:
+        return side
+    return f"{side} ({commit[:7]})"
 
 
 def what_of(row: Mapping[str, Any]) -> str:
@@ -228,13 +248,37 @@ def what_of(row: Mapping[str, Any]) -> str:
 def amdahl_table(run: Run) -> Table:
     """Share, kernel speed-up, transfer, prediction, measurement and ceiling, by level, baseline and stage."""
     columns = ["level over", "stage", "kernels ran on", "kernel share", "kernel speed-up", "transfer"]
-    columns += ["predicted", "measured", "ceiling"]
+    columns += ["predicted", "measured, with admit", "ceiling"]
     rows = []
     for row in run.amdahl.itertuples():
         cells = [f"DP{row.level} over DP{row.baseline}", row.stage, f"{row.backend_from}, then {row.backend_to}"]
         cells += [percent(row.share), ratio(row.kernel_speedup) + ("*" if row.overlap else ""), percent(row.transfer)]
         rows.append([*cells, ratio(row.predicted), ratio(row.measured), ratio(row.ceiling)])
     return Table("Kernel share, speed-up and ceiling", columns, rows, columns[3:])
+
+
+def amdahl_notes(run: Run) -> list[str]:
+    """What has to be known to read ``amdahl_table``."""
+    notes = [
+        (
+            "Kernel share is of the baseline's stage time, one stage after another. The prediction changes the kernels "
+            "and nothing else; the measurement, of tx/s with admit, has in it all that the level switches on."
+        )
+    ]
+    if run.amdahl["overlap"].any():
+        notes.append(
+            "* Blocks overlap at this level and not at its baseline: its kernels also wait for a core, so the kernel "
+            "speed-up is a lower bound."
+        )
+    floor = noise_floor_of(run)
+    if floor is None:
+        notes.append("No noise floor was measured: what is between prediction and measurement may be noise.")
+    else:
+        notes.append(
+            f"Noise floor: {percent(floor)}, of tx/s without admit: a prediction and a measurement that are no further "
+            "apart say nothing against each other."
+        )
+    return notes
 
 
 def problem_table(run: Run) -> Table | None:

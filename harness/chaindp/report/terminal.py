@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from chaindp.measure.verdict import Verdict
+from chaindp.measure.verdict import MINIMUM_ROUNDS, Verdict
 from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
@@ -28,6 +28,9 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     verdicts = level_verdicts(frame)
     console.print(_ladder_table(rungs, plans, verdicts.dropna(subset="verdict").set_index("level")["verdict"]))
     console.print(noise_line(verdicts))
+    console.print()
+    for line in _adds(plans):
+        console.print(line)
     console.print()
     console.print(_stage_table(frame))
     waits = latencies(frame)
@@ -68,14 +71,17 @@ def noise_line(verdicts: pd.DataFrame) -> str:
     """What the verdicts of a ladder stand on, in one sentence."""
     base = f"DP{verdicts['over'].iloc[0]}"
     floors = verdicts["noise_floor"].dropna()
-    if floors.empty:
-        return f"noise floor: {NOT_MEASURED}"
-    text = (
-        f"noise floor: {base} against itself differs by up to {floors.iloc[0]:.1%} here "
-        f"({int(verdicts['rounds'].max())} rounds); verdicts are on tx/s over {base}"
-    )
+    rounds = verdicts["rounds"].dropna()
     missing = verdicts[verdicts["verdict"] == Verdict.INSUFFICIENT]["reason"]
-    return text + (f"; insufficient data: {missing.iloc[0]}" if len(missing) else "")
+    if rounds.empty:
+        return f"noise floor: {NOT_MEASURED}"
+    if floors.empty:
+        few = missing.iloc[0] if len(missing) else f"{int(rounds.max())} repetitions, and it takes {MINIMUM_ROUNDS}"
+        return f"noise floor: insufficient data: {few} (--repeat)"
+    return (
+        f"noise floor: {base} against itself differs by up to {floors.iloc[0]:.1%} here "
+        f"({int(rounds.max())} repetitions); verdicts are on tx/s over {base}"
+    )
 
 
 def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.Series) -> Table:
@@ -86,20 +92,16 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
     table.add_column("level")
     table.add_column("claim", justify="right")
     table.add_column("measured", justify="right")
-    table.add_column("verdict")
-    for name in ("tx/s", "range", "with admit", f"x DP{base}"):
-        table.add_column(name, justify="right")
+    table.add_column("verdict", no_wrap=True)
+    for name in ("tx/s", "slowest to fastest", "with admit", f"x DP{base}"):
+        table.add_column(name, justify="right", no_wrap=True)
     if modelled:
         table.add_column("model error", justify="right")
-    table.add_column("adds", overflow="fold")
     measured = rungs.set_index("level")
-    before: frozenset[str] = frozenset()
     for plan in plans:
         level = plan.level
-        adds = _adds(plan, before)
-        before = plan.on
         if level.number not in measured.index:
-            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *([""] if modelled else []), adds)
+            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *([""] if modelled else []))
             continue
         rung = measured.loc[level.number]
         table.add_row(
@@ -108,24 +110,29 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
             f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) and base == 0 else "-",
             verdicts.get(level.number, ""),
             f"{rung['tps']:,.0f}",
-            f"{rung['tps_low']:,.0f}-{rung['tps_high']:,.0f}",
+            f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}",
             f"{rung['tps_with_admit']:,.0f}",
             f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
             *([f"{rung['model_error']:+.0%}"] if modelled else []),
-            adds,
         )
     return table
 
 
-def _adds(plan: LevelPlan, before: frozenset[str]) -> str:
-    """What is on that was not in the row above, and the level's own mechanisms that are not on, with why."""
-    parts = [mechanism.name for mechanism in MECHANISMS if mechanism.name in plan.on - before]
-    parts += [
-        f"{mechanism.name}: {plan.skipped[mechanism.name].partition(':')[0]}"
-        for mechanism in MECHANISMS
-        if mechanism.level == plan.level.number and mechanism.name in plan.skipped
-    ]
-    return "\n".join(parts) or LEVELS[plan.level.number].title.partition(":")[0]
+def _adds(plans: Sequence[LevelPlan]) -> list[str]:
+    """A line a level: what is on that was not at the row above, and which of its own mechanisms are not, with why."""
+    lines = []
+    before: frozenset[str] = frozenset()
+    for plan in plans:
+        on = [mechanism.name for mechanism in MECHANISMS if mechanism.name in plan.on - before]
+        off = [
+            f"{mechanism.name} ({plan.skipped[mechanism.name].partition(':')[0]})"
+            for mechanism in MECHANISMS
+            if mechanism.level == plan.level.number and mechanism.name in plan.skipped
+        ]
+        before = plan.on
+        parts = [*([", ".join(on)] if on else []), *([f"without {', '.join(off)}"] if off else [])]
+        lines.append(f"{plan.level.name}: {'; '.join(parts) or LEVELS[plan.level.number].title.partition(':')[0]}")
+    return lines
 
 
 def _stage_table(frame: pd.DataFrame) -> Table:

@@ -19,12 +19,13 @@ import pandas as pd
 
 from chaindp import __version__
 from chaindp.errors import InputError
+from chaindp.report.checks import check_document, check_path, check_table
 from chaindp.report.files import refuse_others, write_over_own
 from chaindp.results.store import load
 from chaindp.results.summary import STAGES
 from chaindp.results.timeline import block_kernels, spans
 
-__all__ = ["MARK", "Traced", "trace_document", "write_trace"]
+__all__ = ["MARK", "Traced", "trace_bytes", "trace_document", "write_trace"]
 
 MARK = b'{"otherData": {"generator": "chaindp trace'
 """What tells a trace of ours from any other JSON file."""
@@ -50,19 +51,31 @@ def write_trace(run: str | os.PathLike[str], out: Path) -> Traced:
     or is a file that is no trace of ours.
     """
     refuse_others(out, MARK, WHAT)
-    frame = load(run)
-    document = frame.attrs["run"]
-    frame.attrs = {}
-    trace = trace_document(frame, document)
-    events = trace["traceEvents"]
-    if not events:
-        kind = document.get("kind", "unknown")
-        raise InputError(f"{run} has no instants of blocks in stages: its kind is {kind}; chaindp run writes such runs")
-    content = json.dumps(trace, allow_nan=False).encode() + b"\n"
+    content, events = trace_bytes(run)
     write_over_own(out, content, MARK, WHAT)
     names = [event["name"] for event in events if event["ph"] == "M"]
     slices = sum(event["ph"] == "X" for event in events)
     return Traced(out, len(content), names.count("process_name"), slices, len(events))
+
+
+def trace_bytes(run: str | os.PathLike[str]) -> tuple[bytes, list[dict[str, Any]]]:
+    """The trace of a pipeline run as JSON text, and its events; raises as ``write_trace`` does over the run."""
+    path = Path(run)
+    check_path(path)
+    frame = load(path)
+    document = frame.attrs["run"]
+    frame.attrs = {}
+    check_document(document, path)
+    check_table(frame, path)
+    try:
+        trace = trace_document(frame, document)
+    except InputError as error:
+        raise InputError(f"{run}: {error}") from error
+    events = trace["traceEvents"]
+    if not events:
+        kind = document.get("kind", "unknown")
+        raise InputError(f"{run} has no instants of blocks in stages: its kind is {kind}; chaindp run writes such runs")
+    return json.dumps(trace, allow_nan=False).encode() + b"\n", events
 
 
 def trace_document(frame: pd.DataFrame, document: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,9 @@ def figure(value: Any, digits: int = 3) -> str:
         return "unlimited" if value > 0 else "-unlimited"
     if value == 0:
         return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(places, 9)}f}"
+    # The exponent after rounding: 0.9996 is 1.00, not 1.000.
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{value:,.{min(max(0, digits - 1 - exponent), 9)}f}"
 
 
 def count(value: Any) -> str:
@@ -33,10 +34,8 @@ def count(value: Any) -> str:
 
 
 def ratio(value: Any) -> str:
-    """A ratio or a speed-up: two places, fewer where it is large."""
-    if _missing(value):
-        return ""
-    return figure(value) if abs(float(value)) >= 10 else f"{float(value):.2f}"
+    """A ratio or a speed-up, to three significant digits: 1.04, 0.0212, 458."""
+    return figure(value)
 
 
 def times(value: Any) -> str:

@@ -12,13 +12,13 @@ to who has got the seal from a source that they trust, that it is the one that w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import re
 import secrets
-import shutil
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from typing import Any
 
 from chaindp.errors import CheckFailed, InputError, UsageError
 from chaindp.results.command import command_of
-from chaindp.results.store import RUN_JSON, SAMPLES, json_bytes, load, remove_stale
+from chaindp.results.store import RUN_JSON, SAMPLES, json_bytes, load, whole_folder
 
 __all__ = [
     "BUNDLE_VERSION",
@@ -121,23 +121,41 @@ def write_bundle(folder: str | os.PathLike[str], out: str | os.PathLike[str] | N
     bundle, data = seal_run(folder)
     final = Path(out) if out is not None else Path(bundle.run_id + SUFFIX)
     try:
-        if final.exists():
-            if final.is_file() and final.stat().st_size == len(data) and final.read_bytes() == data:
-                return final, bundle
-            raise UsageError(f"{final} exists and is something else; give --out another name")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.parent / f".{final.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(temporary, final)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if not os.path.lexists(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = final.parent / f".{final.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+            try:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if _take_name(temporary, final):
+                    return final, bundle
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write {final}: {error.strerror}") from error
-    return final, bundle
+    if final.is_file() and final.stat().st_size == len(data) and final.read_bytes() == data:
+        return final, bundle
+    raise UsageError(f"{final} exists and is something else; give --out another name")
+
+
+def _take_name(temporary: Path, final: Path) -> bool:
+    """Give a file its final name; False where somebody else has taken it by now, which a rename would replace."""
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without hard links: take the name with an empty file of our own, and replace that.
+        try:
+            os.close(os.open(final, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return False
+        os.rename(temporary, final)
+    return True
 
 
 def open_bundle(path: str | os.PathLike[str], *, seal: str | None = None) -> Bundle:
@@ -145,8 +163,8 @@ def open_bundle(path: str | os.PathLike[str], *, seal: str | None = None) -> Bun
 
     seal: the seal that it must have
 
-    InputError, in one line, where it is not a bundle, is damaged, or was altered in any bit; CheckFailed where it is
-    another bundle than the one with ``seal``.
+    CheckFailed, in one line, where it is damaged, was altered in any bit or is no bundle, and where it is another one
+    than that with ``seal``; InputError where there is no such file.
     """
     source = Path(path)
     if seal is not None and not _DIGEST.fullmatch(seal.lower()):
@@ -165,7 +183,7 @@ def open_bundle(path: str | os.PathLike[str], *, seal: str | None = None) -> Bun
         if _archive(document, members) != data:
             raise InputError("its bytes are not those that chaindp writes for these files: it was altered")
     except InputError as error:
-        raise InputError(f"{source} is not a sound bundle: {error}") from error
+        raise CheckFailed(f"{source} is not a sound bundle: {error}") from error
     found = _sha256(document)
     if seal is not None and found != seal.lower():
         raise CheckFailed(f"{source} has the seal {found}: it is not the bundle that was asked for")
@@ -181,27 +199,17 @@ def unpack_bundle(bundle: Bundle, folder: str | os.PathLike[str]) -> Path:
     cannot be written.
     """
     final = Path(folder)
-    if final.exists():
+    if os.path.lexists(final):
         raise UsageError(f"{final} exists; a run folder is never overwritten")
     _check_table(bundle.files[SAMPLES])
-    temporary = final.parent / f".{final.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(final.parent)
-        temporary.mkdir()
+    with whole_folder(final) as temporary:
         for name, content in bundle.files.items():
             with (temporary / name).open("xb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        load(temporary)
-        os.rename(temporary, final)
-    except InputError as error:
-        raise InputError(f"the bundle's run cannot be read: {str(error).replace(f'{temporary}/', '')}") from error
-    except OSError as error:
-        raise UsageError(f"cannot write {final}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            load(temporary)
+        except InputError as error:
+            raise InputError(f"the bundle's run cannot be read: {str(error).replace(f'{temporary}/', '')}") from error
     return final
 
 
@@ -234,7 +242,7 @@ def _read_file(source: Path) -> bytes:
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise InputError(f"{source} is not a sound bundle: it has more than {MAX_BYTES:,} bytes")
+        raise CheckFailed(f"{source} is not a sound bundle: it has more than {MAX_BYTES:,} bytes")
     return data
 
 

@@ -89,9 +89,6 @@ def command_of(run: Mapping[str, Any]) -> list[str]:
     if kind == "compare":
         if run.get("revisions") is not None:
             raise InputError("it compares git revisions, which are not part of it")
-        config = dict(config)
-        if config.pop("launches", 1) != 1:
-            raise InputError("it compares backends over several launches, which no option asks for")
         return ["chaindp", "compare", *_words(config, _COMPARE)]
     raise InputError(f"a run of kind {_shown(kind)} is not one that can be run again")
 

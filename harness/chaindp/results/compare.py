@@ -10,7 +10,7 @@ import numpy as np
 
 from chaindp.errors import InputError
 from chaindp.measure.statistics import outliers
-from chaindp.measure.verdict import Comparison, judge
+from chaindp.measure.verdict import Comparison, Judgement, Verdict, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,8 @@ __all__ = [
     "series_of",
 ]
 
-FLOOR_OF_STORED_RUNS = "draws of each run against itself; what changed on the machine between the runs is not in it"
+FLOOR_OF_STORED_RUNS = "each run against itself: draws, and its first half against its second"
+NOT_INTERLEAVED = "the runs were not interleaved: what changed on the machine in between looks the same"
 
 DOMAINS = {
     "wall": "a clock on the machine",
@@ -100,7 +101,18 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
             b_median=float(np.median(b.values)) if counts[1] else None,
             reason=refusal or f"{sides[0] if not counts[0] else sides[1]} has no samples",
         )
-    found = judge(a.values, b.values, higher_is_better=metric in _HIGHER_IS_BETTER, seed=seed)
+    try:
+        found: Judgement = judge(a.values, b.values, higher_is_better=metric in _HIGHER_IS_BETTER, seed=seed)
+    except InputError as error:
+        # One bad figure is that row's, and the others are compared.
+        return Comparison(
+            **common,
+            time_domain=a.time_domain,
+            samples_a=counts[0],
+            samples_b=counts[1],
+            verdict=None,
+            reason=str(error),
+        )
     return Comparison(
         **common,
         time_domain=a.time_domain,
@@ -116,7 +128,7 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
         floor_from=FLOOR_OF_STORED_RUNS,
         outliers_a=int((outliers(a.values) != "").sum()),
         outliers_b=int((outliers(b.values) != "").sum()),
-        reason=found.reason,
+        reason=found.reason or (NOT_INTERLEAVED if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else ""),
     )
 
 
@@ -144,11 +156,13 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
         if (times["status"] != "ok").any() or len(lengths) > 1:
             yield _series(times, times["value"].iloc[:0], ("ns_per_unit", str(workload)), str(side), "ns")
             continue
-        work = columns["work"]["value"].to_numpy()
-        compute, transfer = times["value"].to_numpy() / work, columns["transfer_time"]["value"].to_numpy() / work
-        yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), "ns")
+        with np.errstate(divide="ignore", invalid="ignore"):  # no work is a figure that is not finite, refused later
+            work = columns["work"]["value"].to_numpy()
+            compute, transfer = times["value"].to_numpy() / work, columns["transfer_time"]["value"].to_numpy() / work
+        unit = f"ns/{columns['work']['unit'].iloc[0]}"
+        yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), unit)
         both = compute + transfer
-        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), "ns")
+        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit)
 
 
 def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

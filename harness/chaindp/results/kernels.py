@@ -23,9 +23,10 @@ _SAMPLE = [*_SIDE, "repetition", "_nth"]
 def kernel_samples(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a sample of a kernel on its own: what one unit of work took, transfer apart.
 
-    Columns: workload, kernel, size, backend, time_domain, repetition, compute, transfer, unit, work_unit, outlier.
-    ``compute`` and ``transfer`` are in ``unit`` for one ``work_unit``; ``outlier`` is empty, ``mild`` or ``severe``
-    among the samples of the same workload and backend. Only samples that hold are here.
+    Columns: workload, kernel, size, backend, time_domain, repetition, compute, transfer, unit, work_unit, outlier,
+    transfer_outlier. ``compute`` and ``transfer`` are in ``unit`` for one ``work_unit``; ``outlier`` is empty, ``mild``
+    or ``severe`` by ``compute`` among the samples of the same workload and backend, ``transfer_outlier`` by transfer.
+    Only samples that hold are here.
     """
     parts = {}
     for metric in ("compute_time", "transfer_time", "work"):
@@ -41,13 +42,15 @@ def kernel_samples(frame: pd.DataFrame) -> pd.DataFrame:
     table = table[table["work"] > 0]
     for name in ("compute", "transfer"):
         table[name] = table[name] / table["work"]
-    table["outlier"] = ""
-    for _, rows in table.groupby(_SIDE, dropna=False, observed=True):
-        table.loc[rows.index, "outlier"] = outliers(rows["compute"].to_numpy())
+    for name, column in (("compute", "outlier"), ("transfer", "transfer_outlier")):
+        table[column] = ""
+        for _, rows in table[table[name].notna()].groupby(_SIDE, dropna=False, observed=True):
+            table.loc[rows.index, column] = outliers(rows[name].to_numpy())
     table["size"] = [str(workload).rpartition("/")[2] for workload in table["workload"]]
     names = {"backend_requested": "backend"}
     columns = ["workload", "kernel", "size", "backend", "time_domain", "repetition", "compute", "transfer"]
-    return table.rename(columns=names)[[*columns, "unit", "work_unit", "outlier"]].reset_index(drop=True)
+    columns += ["unit", "work_unit", "outlier", "transfer_outlier"]
+    return table.rename(columns=names)[columns].reset_index(drop=True)
 
 
 def kernel_rates(samples: pd.DataFrame) -> pd.DataFrame:

@@ -36,6 +36,9 @@ def level_verdicts(frame: pd.DataFrame) -> pd.DataFrame:
         if base not in again.index.droplevel("repetition"):
             row["reason"] = NOT_MEASURED
             continue
+        if base not in measured.index.droplevel("repetition"):
+            row["reason"] = f"DP{base[1]}, which the others are compared with, has no throughput that holds"
+            continue
         if level == base[1]:
             row["reason"] = "the level that the others are compared with"
         sides = pd.concat([measured.loc[base], measured.loc[(workload, level)], again.loc[base]], axis=1).dropna()

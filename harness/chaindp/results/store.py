@@ -15,8 +15,9 @@ import os
 import re
 import secrets
 import shutil
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "new_run_id",
     "process_alive",
+    "whole_folder",
     "write_run",
 ]
 
@@ -43,6 +45,11 @@ DEFAULT_RUNS = Path("results/runs")
 
 SAMPLES = "samples.parquet"
 RUN_JSON = "run.json"
+
+_OBJECTS = ("config", "consensus", "workload", "levels", "environment")
+_OBJECTS_OF_ENVIRONMENT = ("python", "packages", "cpu", "memory", "os", "environment")
+_LISTS_OF_ENVIRONMENT = ("command", "plugins")
+"""What readers of a run.json take apart. What is not there is unknown; what is there is what it must be."""
 
 _TEMPORARY = re.compile(r"\..+\.tmp-(?P<pid>\d+)-[0-9a-f]+")
 _STALE_SECONDS = 3600.0
@@ -55,11 +62,12 @@ def new_run_id() -> str:
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make the folder that run folders go to, and try to write there; UsageError where that fails.
+    """Whether run folders can be written to ``folder``; UsageError where not. Nothing is left behind.
 
     To call before measuring: an hour's figures must not be lost to a folder that could never have held them.
     """
     path = Path(folder)
+    made = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
@@ -67,6 +75,11 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+    finally:
+        # A folder that somebody else has used by now stays.
+        with contextlib.suppress(OSError):
+            for parent in made:
+                parent.rmdir()
 
 
 def write_run(
@@ -91,7 +104,18 @@ def write_run(
     for name in extras:
         if name in (SAMPLES, RUN_JSON, ".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
             raise UsageError(f"{name!r} is not a name for a further file of a run folder")
-    if final.exists():
+    with whole_folder(final) as temporary:
+        _fill(temporary, frame, document, extras)
+    return final
+
+
+@contextlib.contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A hidden sibling of ``final`` to write files into; renamed to it in one step where the body succeeds, else gone.
+
+    UsageError where ``final`` exists, whatever it is, or cannot be written.
+    """
+    if os.path.lexists(final):
         raise UsageError(f"{final} exists; a run folder is never overwritten")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +128,10 @@ def write_run(
         raise UsageError(f"cannot write to {final.parent}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _fill(temporary, frame, document, extras)
+        yield temporary
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         os.fsync(lock)
         os.rename(temporary, final)
         _sync_directory(final.parent)
@@ -113,7 +140,6 @@ def write_run(
     finally:
         os.close(lock)
         shutil.rmtree(temporary, ignore_errors=True)
-    return final
 
 
 def _fill(
@@ -128,9 +154,6 @@ def _fill(
                 raise UsageError(f"the function for {name} wrote no such file")
         else:
             (folder / name).write_bytes(content)
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _sync_directory(path: Path) -> None:
@@ -205,7 +228,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{source} is not a run folder: it {what}")
     if source.is_dir() and not provenance.is_file():
         raise InputError(f"{source} is not a run folder: it holds no {RUN_JSON}")
-    run = _read_json(provenance) if provenance.is_file() else {}
+    run = _read_run(provenance) if provenance.is_file() else {}
     try:
         # As one open file: pandas would take a folder name such as level=0 in the path for a partition column.
         with samples.open("rb") as file:
@@ -222,6 +245,29 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         frame = conform(frame.reset_index(drop=True))
     frame.attrs = {"run": run}
     return frame
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """A run.json whose parts are what readers take them for; InputError names the file and the key that is not."""
+    run = _read_json(path)
+    if not isinstance(run.get("kind"), str):
+        raise InputError(f"{path} does not say what kind of run it is of: it is no run.json of a run")
+    _check_parts(path, run, "", _OBJECTS, dict)
+    _check_parts(path, run, "", ("failures",), list)
+    environment = run.get("environment", {})
+    _check_parts(path, environment, "environment.", _OBJECTS_OF_ENVIRONMENT, dict)
+    _check_parts(path, environment, "environment.", _LISTS_OF_ENVIRONMENT, list)
+    levels = run.get("levels", {})
+    _check_parts(path, levels, "levels.", levels, dict)
+    return run
+
+
+def _check_parts(path: Path, document: Mapping[str, Any], where: str, names: Iterable[str], kind: type) -> None:
+    for name in names:
+        if name in document and not isinstance(document[name], kind):
+            what = "an object" if kind is dict else "a list"
+            shown = textwrap.shorten(json.dumps(document[name]), 40, placeholder=" ...")
+            raise InputError(f"{path} is damaged: {ascii(where + name)[1:-1]} is {shown}, and must be {what}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

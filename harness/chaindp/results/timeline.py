@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from chaindp.errors import InputError
+
 __all__ = ["block_kernels", "spans", "typical_repetition"]
 
 _KEYS = ["workload", "level", "repetition", "stage", "block"]
@@ -15,7 +17,7 @@ def spans(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns: workload, level, repetition, stage, block, start, end, busy, cpu, wait (ns; start and end from the start of
     the pass), backend, time_domain (of start and end), status, reason. Passes that failed are here too, as such. Rows
-    are in order of start within each stage.
+    are in order of start within each stage. InputError where a block leaves a stage before it enters it.
     """
     rows = frame[frame["metric"].isin(_TIMES) & frame["block"].notna() & frame["value"].notna()]
     rows = rows.drop_duplicates([*_KEYS, "metric"])
@@ -24,6 +26,10 @@ def spans(frame: pd.DataFrame) -> pd.DataFrame:
     values = {metric: rows[rows["metric"] == metric].set_index(_KEYS)["value"] for metric in _TIMES}
     # A block that has no start or no end was in no stage; the other figures may be missing.
     table = pd.DataFrame({"start": values["start"]}).join(values["end"].rename("end"), how="inner")
+    early = table["end"] < table["start"]
+    if early.any():
+        named = ", ".join(f"{name} {value}" for name, value in zip(_KEYS, table.index[early][0], strict=True))
+        raise InputError(f"a block ends before it starts: {named}")
     for metric in ("busy", "cpu", "wait"):
         table = table.join(values[metric].rename(metric))
     table = table.join(starts)

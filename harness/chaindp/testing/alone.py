@@ -1,7 +1,8 @@
 """A process in which one backend is alone: ``main(JOB, ANSWER)``, which the suite runs in a fresh interpreter.
 
-JOB is a pickle that the suite wrote: where the backend is, one call of one kernel, and which packages may not be
-imported. ANSWER is written as JSON: whether the result was the expected one, and which of those packages was asked for.
+JOB is a pickle that the suite wrote: where the backend is, calls of one kernel, and which packages may not be
+imported. ANSWER is written as JSON: whether the results were the expected ones, and which of those packages was asked
+for.
 """
 
 from __future__ import annotations
@@ -30,15 +31,14 @@ __all__ = ["Answer", "Job", "KeepOut", "main"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One call: the entry point of the plugin (its value), the backend, the kernel, and what has to come out."""
+    """The entry point of the plugin (its value), the backend, the kernel, and calls: arguments, and what comes out."""
 
     entry: str
     backend: str
     device: str
     threads: int
     kernel: str
-    args: tuple[Any, ...]
-    expected: tuple[Any, ...]
+    calls: tuple[tuple[tuple[Any, ...], tuple[Any, ...]], ...]
     blocked: tuple[str, ...]
 
 
@@ -81,20 +81,24 @@ def _open(job: Job) -> Backend:
 
 
 def _call(job: Job) -> str:
-    """Run the job: why its result is not the expected one, empty where it is."""
+    """Run the job: why a result is not the expected one, empty where all are."""
     backend = _open(job)
     try:
         backend.warm_up([job.kernel])
-        buffers = [backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in job.args]
-        result = backend.kernel(job.kernel)(*buffers)
-        backend.synchronize()
-        parts = [backend.download(part) for part in (result if isinstance(result, tuple) else (result,))]
+        return next((problem for args, expected in job.calls if (problem := _one(backend, job, args, expected))), "")
     finally:
         backend.close()
-    right = len(parts) == len(job.expected) and all(
-        part.dtype == want.dtype and np.array_equal(part, want) for part, want in zip(parts, job.expected, strict=True)
+
+
+def _one(backend: Backend, job: Job, args: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
+    buffers = [backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
+    result = backend.kernel(job.kernel)(*buffers)
+    backend.synchronize()
+    parts = [backend.download(part) for part in (result if isinstance(result, tuple) else (result,))]
+    right = len(parts) == len(expected) and all(
+        part.dtype == want.dtype and np.array_equal(part, want) for part, want in zip(parts, expected, strict=True)
     )
-    return "" if right else "its result is wrong"
+    return "" if right else f"its result of {max(map(len, expected), default=0):,} outputs is wrong"
 
 
 def main(job_path: str, answer_path: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from chaindp.errors import InputError
 from chaindp.kernels import Args, KernelSpec
 
-__all__ = ["Case", "ForeignArray", "ForeignBuffer", "foreign", "layouts", "same_form", "shown", "spoilt"]
+__all__ = ["Case", "ForeignArray", "ForeignBuffer", "foreign", "layouts", "same_form", "shown", "spoilt", "touched"]
 
 
 class Case(NamedTuple):
@@ -121,6 +121,26 @@ def foreign(args: Args) -> Iterator[Case]:
                     f"argument {position + 1} as a {type(buffer).__name__}",
                     (*args[:position], buffer, *args[position + 1 :]),
                 )
+
+
+def touched(args: Args, places: int = 4) -> Iterator[Case]:
+    """The arguments with one bit of one array changed: the first ``places`` of its middle, last, first, another one.
+
+    What a fingerprint of a few bytes would miss. A contract may refuse some of them, or give the same result.
+    """
+    for position, arg in enumerate(args):
+        if not isinstance(arg, np.ndarray) or not arg.size or arg.dtype.kind not in "iu":
+            continue
+        middle = arg.size // 2
+        # Integers are often bounds or indices, of which not every one may move.
+        where = (("a middle", middle), ("the last", arg.size - 1), ("the first", 0), ("another", arg.size // 3))
+        for name, place in where[:places]:
+            changed = arg.copy()
+            changed.reshape(-1)[place] ^= 1
+            yield Case(
+                f"{name} element of argument {position + 1} changed",
+                (*args[:position], changed, *args[position + 1 :]),
+            )
 
 
 def same_form(args: Args, others: Args | None) -> bool:

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from chaindp.testing.alone import Answer, Job
 from chaindp.testing.offences import Fault, Offence
 from chaindp.testing.subject import Subject
 
-__all__ = ["delegation", "other_packages"]
+__all__ = ["delegation", "other_packages", "overheard"]
 
 SHOWN = 3
 """How many of the packages that were asked for a message names."""
@@ -32,8 +33,10 @@ PATIENCE_S = 600.0
 """For a process that opens the backend and makes one small call: drivers and simulators may build things first."""
 
 
-def delegation(subject: Subject, kernel: str, args: Args, expected: Any, threads: int) -> str:
+def delegation(subject: Subject, kernel: str, calls: Sequence[tuple[Args, Any]], threads: int) -> str:
     """How a backend leans on another one, in one line; empty where it does not. Skips where there is no other one.
+
+    ``calls``: arguments and the right result of each call that is made.
 
     The other backends' packages cannot be imported in that process, neither by name nor by way of the registry. A
     backend that asks for one of them, or fails there and works in a process that has them, delegates. One that fails in
@@ -50,8 +53,7 @@ def delegation(subject: Subject, kernel: str, args: Args, expected: Any, threads
         device=subject.backend.device,
         threads=threads,
         kernel=kernel,
-        args=args,
-        expected=expected if isinstance(expected, tuple) else (expected,),
+        calls=tuple((args, expected if isinstance(expected, tuple) else (expected,)) for args, expected in calls),
         blocked=blocked,
     )
     alone = _ask(job)
@@ -71,6 +73,12 @@ def delegation(subject: Subject, kernel: str, args: Args, expected: Any, threads
         Fault.FAILS,
         f"in a process of its own, with every backend there: {together.reason}",
     )
+
+
+def overheard(size: int, called: Sequence[str]) -> str:
+    """In one line, which functions of other backends' packages were called during a call."""
+    more = f" and {len(called) - SHOWN} more" if len(called) > SHOWN else ""
+    return f"a call of size {size:,} calls {', '.join(called[:SHOWN])}{more}"
 
 
 def other_packages(registry: Registry, backend: str) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ A kernel with a class of its own overrides the hooks: ``edge_cases``, ``argument
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,13 +22,15 @@ from hypothesis import strategies as st
 from chaindp.errors import ChaindpError, InputError
 from chaindp.kernels import Args, KernelSpec
 from chaindp.measure.outputs import copy_args, reference_of, rows_of
-from chaindp.plugins import describe_error
+from chaindp.plugins import PLUGIN_FAULTS, describe_error
 from chaindp.testing import memory, probes
 from chaindp.testing.base import Conformance
-from chaindp.testing.cases import Case, foreign, layouts, same_form, shown, spoilt
-from chaindp.testing.isolation import delegation
-from chaindp.testing.offences import Fault, Offence
+from chaindp.testing.cases import Case, foreign, layouts, same_form, shown, spoilt, touched
+from chaindp.testing.isolation import delegation, other_packages, overheard
+from chaindp.testing.offences import BrokenKernel, Fault, Offence
+from chaindp.testing.storage import hypothesis_elsewhere
 from chaindp.testing.subject import Kernel, Subject, close, open_subject
+from chaindp.testing.tripwire import watching
 
 __all__ = ["Case", "KernelConformance"]
 
@@ -35,8 +39,17 @@ GOLDEN = "the golden reference"
 BULK, RANDOM, LEAK, LATE, THREADS = 0.6, 0.15, 0.15, 0.07, 0.03
 """How the tests that could go on for ever share ``budget_s``."""
 
+CHANGED, CHANGED_LEAST_S, CHANGED_ROUNDS, ALONE, ALONE_LEAST_S = 0.005, 0.02, 20, 0.05, 0.1
+"""The batches of two tests: a share of ``budget_s`` and seconds at least that making and computing one may take."""
+
 MEMORY = 1 << 30
 """Bytes that the arguments and results of one large batch may take: with both results, a copy and the comparison."""
+
+SMALL_PLACES = 3
+"""How many elements of each small argument are changed: every change costs a golden result."""
+
+SHOWN = 3
+"""How many of the bad arguments that are not refused a message names."""
 
 FIRST_BATCH, GROWTH, ENOUGH = 64, 8, 1 << 22
 """Where large batches begin, how fast they grow, and how many outputs are enough where they cannot grow any more."""
@@ -69,9 +82,9 @@ class KernelConformance(Conformance):
         registry = cls.plugins()
         if cls.kernel not in registry.kernels:
             pytest.fail(f"{cls.__name__}: no plugin defines a kernel {cls.kernel!r}", pytrace=False)
-        cls.spec = registry.kernels[cls.kernel]
         if cls.backend:
             cls._skip_undeclared()
+        cls.spec = cls._blaming_the_kernel()
         super().setup_class()
         cls.tested = cls.subject.kernel(cls.spec)
         cls._reference = cls._open_reference()
@@ -96,6 +109,26 @@ class KernelConformance(Conformance):
         if not announced.supports(cls.kernel):
             because = f": {capability.reason}" if capability.reason else ""
             pytest.skip(f"backend {cls.backend} says {cls.kernel} is {capability.support.value}{because}")
+
+    @classmethod
+    def _blaming_the_kernel(cls) -> KernelSpec:
+        """The kernel's spec, its generator so wrapped that what it raises is the kernel's fault, in one sentence."""
+        spec = cls.plugins().kernels[cls.kernel]
+
+        def generate(rng: np.random.Generator, size: int) -> Args:
+            try:
+                return spec.generate(rng, size)
+            except (InputError, MemoryError):
+                raise
+            except PLUGIN_FAULTS as error:
+                raise cls._kernels_fault("generates no input", error) from None
+
+        return replace(spec, generate=generate)
+
+    @classmethod
+    def _kernels_fault(cls, what: str, error: BaseException) -> BrokenKernel:
+        provider = cls.plugins().providers.get(("kernel", cls.kernel), "of no name")
+        return BrokenKernel(f"plugin {provider}: kernel {cls.kernel} {what}: {describe_error(error)}")
 
     @classmethod
     def _open_reference(cls) -> Subject | None:
@@ -179,14 +212,60 @@ class KernelConformance(Conformance):
         return np.random.default_rng([self.seed, zlib.crc32(self.kernel.encode()), *stream])
 
     def golden(self, args: Args) -> Any:
-        """The right result, by the golden reference."""
-        return self.spec.golden(*copy_args(args))
+        """The right result, by the golden reference; InputError where it refuses the arguments."""
+        try:
+            return self.spec.golden(*copy_args(args))
+        except (InputError, MemoryError):
+            raise
+        except PLUGIN_FAULTS as error:
+            detail = f"has a golden reference that fails on good arguments ({self.describe(args)})"
+            raise self._kernels_fault(detail, error) from None
 
     def expected(self, args: Args) -> tuple[Any, str]:
         """The right result of a batch that may be too large for the golden reference, and who says so."""
         if self._reference is None:
             return self.golden(args), GOLDEN
         return self._reference.kernel(self.spec).run(args).output, self._reference.selector
+
+    def right(self, args: Args) -> Any:
+        """The right result, of the same reference as ``expected``; None where that refuses the arguments."""
+        if self._reference is None:
+            return self._golden_or_none(args)
+        try:
+            reference = self._reference.kernel(self.spec)
+            return reference.snapshot(reference.raw(copy_args(args)))
+        except InputError:
+            return None
+
+    def _golden_or_none(self, args: Args) -> Any:
+        """The right result of arguments that may not be good ones; None where the golden reference trips over them."""
+        try:
+            return self.spec.golden(*copy_args(args))
+        except Exception:  # an InputError, or whatever comes of not having looked
+            return None
+
+    def batch(self, seconds: float, most: int, stream: int) -> tuple[int, Args, Any]:
+        """(size, arguments, right result) of the largest batch that is made and computed within about ``seconds``.
+
+        ``most``: bytes that its arguments may take; what is larger takes a device without memory for it, or too long.
+        """
+        found: tuple[int, Args, Any] | None = None
+        size = FIRST_BATCH
+        while True:
+            began = time.perf_counter()
+            args = self.bulk(self.rng(size, stream), size)
+            try:
+                expected, _ = self.expected(args)
+                self.tested.run(args)
+            except MemoryError:
+                if found is None:
+                    raise
+                return found
+            found = size, args, expected
+            took = time.perf_counter() - began
+            if GROWTH * took > seconds or GROWTH * size > self.largest or GROWTH * _nbytes(args) > most:
+                return found
+            size *= GROWTH
 
     # Tests.
 
@@ -238,7 +317,8 @@ class KernelConformance(Conformance):
                 raise
 
         try:
-            agrees()
+            with hypothesis_elsewhere():
+                agrees()
         except (Offence, Exception):  # hypothesis has exceptions of its own for what fails only sometimes
             if not failed:
                 raise
@@ -248,17 +328,21 @@ class KernelConformance(Conformance):
     def test_large_batches(self, record_property: Callable[[str, object], None]) -> None:
         """Growing batches against another backend, every output compared: one wrong in a million has to show."""
         until = time.perf_counter() + BULK * self.budget_s
+        others = other_packages(self.plugins(), self.subject.spec.name)
         compared, size, batch = 0, FIRST_BATCH, 0
         while True:
             began = time.perf_counter()
             args = self.bulk(self.rng(size, 8 + batch), size)
             try:
                 expected, reference = self.expected(args)
-                self.tested.check(args, expected, f"a batch of size {size:,}", reference)
+                with watching(others, self.plugins().kernels) as called:
+                    self.tested.check(args, expected, f"a batch of size {size:,}", reference)
             except MemoryError:
                 if not compared:
                     raise
                 break  # the device is full: what it holds has been compared
+            if called:
+                raise self.tested.offence(Fault.DELEGATES, overheard(size, called))
             compared += rows_of(expected)
             now = time.perf_counter()
             time_left = (until - now) / (now - began)
@@ -278,25 +362,38 @@ class KernelConformance(Conformance):
     def test_bad_arguments_are_refused(self) -> None:
         """Wrong dtypes, shapes and values are an InputError of one line: nothing is silently coerced."""
         count = 0
+        found: dict[Fault, list[str]] = {Fault.TAKES_BAD: [], Fault.UNCLEAR: []}
         for name, args in self.bad_arguments():
-            self._refuses(name, args)
+            problem = self._refusal(args)
+            if problem is not None:
+                found[problem[0]].append(f"{name}: {problem[1]}")
             count += 1
         if not count:
             pytest.skip(f"the golden reference of {self.kernel} refuses no arguments with an InputError")
+        # One test, one sentence: the graver offence names it, the other follows.
+        told = [
+            (fault, f"{len(cases)} of {count} bad arguments: {_some_of(cases)}")
+            for fault, cases in found.items()
+            if cases
+        ]
+        if told:
+            rest = "".join(f"; and {fault.value}: {text}" for fault, text in told[1:])
+            raise self.tested.offence(told[0][0], told[0][1] + rest)
 
-    def _refuses(self, name: str, args: Args) -> None:
+    def _refusal(self, args: Args) -> tuple[Fault, str] | None:
+        """What is wrong with how bad arguments are refused; None where nothing is."""
         try:
             returned = self.tested.snapshot(self.tested.raw(args))
         except InputError as error:
-            if "\n" in str(error) or not str(error):
-                raise self.tested.offence(Fault.UNCLEAR, f"{name}: its message is {str(error)!r}") from None
-        except Exception as error:
+            wrong = "\n" in str(error) or not str(error)
+            return (Fault.UNCLEAR, f"its message is {str(error)!r}") if wrong else None
+        except (Offence, *PLUGIN_FAULTS) as error:
+            if isinstance(error, Offence):  # it returned what cannot even be downloaded
+                return Fault.TAKES_BAD, error.detail
             kind = f"{type(error).__name__}: " if isinstance(error, ChaindpError) else ""
-            detail = f"{name}: it raises {kind}{describe_error(error)}"
-            raise self.tested.offence(Fault.UNCLEAR, detail) from error
-        else:
-            parts = returned if isinstance(returned, tuple) else (returned,)
-            raise self.tested.offence(Fault.TAKES_BAD, f"{name}: it returns {shown(parts)}")
+            return Fault.UNCLEAR, f"it raises {kind}{describe_error(error)}"
+        parts = returned if isinstance(returned, tuple) else (returned,)
+        return Fault.TAKES_BAD, f"it returns {shown(parts)}"
 
     def test_buffers_of_another_backend_are_refused(self) -> None:
         """A buffer that is not of this backend is an error, also where it could be turned into an array."""
@@ -307,7 +404,7 @@ class KernelConformance(Conformance):
                 self.subject.backend.synchronize()
             except ChaindpError:
                 continue
-            except Exception as error:
+            except PLUGIN_FAULTS as error:
                 detail = f"{name}: it raises {describe_error(error)}, which is no ChaindpError"
                 raise self.tested.offence(Fault.UNCLEAR, detail) from error
             raise self.tested.offence(Fault.FOREIGN, name)
@@ -339,25 +436,51 @@ class KernelConformance(Conformance):
                 raise self.tested.offence(Fault.CHANGES_RESULTS, f"a later call of size {size} overwrites it")
 
     def test_changed_contents_change_the_answer(self) -> None:
-        """The same array with other contents is other input: answers are not remembered by identity or address."""
+        """The same arrays with other contents are other input: no answer is remembered by identity or fingerprint."""
         args = copy_args(self.some(self.sizes[-1]))
+        before = self.golden(args)
         others = self.altered(args, self.rng(self.sizes[-1], 9))
-        if others is None:
-            pytest.skip(f"kernel {self.kernel} has no two inputs of the same shapes")
-        before, after = self.golden(args), self.golden(others)
-        if self.spec.mismatches(before, after) == 0:
+        if others is not None and self.spec.mismatches(before, self.golden(others)) == 0:
             pytest.fail(f"{type(self).__name__}.altered gives arguments with the same result", pytrace=False)
+        cases = [] if others is None else [Case("all others", others)]
+        count = 0
+        for case in itertools.chain(cases, touched(args, SMALL_PLACES)):
+            after = self._golden_or_none(case.args)
+            if after is not None:
+                count += self._tells_apart(args, case, before, after)
+        if not count:
+            pytest.skip(f"kernel {self.kernel} has no two inputs of the same shapes")
+
+    def test_changed_contents_change_large_answers(self) -> None:
+        """The same for a large batch: a cache may begin where it pays."""
+        size, args, before = self.batch(max(CHANGED_LEAST_S, CHANGED * self.budget_s), MEMORY >> 4, 10)
+        until = time.perf_counter() + CHANGED_ROUNDS * max(CHANGED_LEAST_S, CHANGED * self.budget_s)
+        args, count = copy_args(args), 0
+        for name, other in touched(args):
+            after = self.right(other)
+            if after is not None:
+                count += self._tells_apart(args, Case(f"{name}, in a batch of size {size:,}", other), before, after)
+            if count and time.perf_counter() > until:
+                break
+        if not count:
+            pytest.skip(f"kernel {self.kernel} has no two large inputs of the same shapes")
+
+    def _tells_apart(self, args: Args, case: Case, before: Any, after: Any) -> bool:
+        """Call with ``args``, write other contents over them, call again. False where both have the same result."""
+        if self.spec.mismatches(before, after) == 0:
+            return False
         for name, given_args in (("the same arrays", lambda: args), ("read-only views of them", lambda: _views(args))):
             kept = copy_args(args)
-            self.tested.check(given_args(), before, "arrays before they change", GOLDEN)
-            _overwrite(args, others)
+            self.tested.check(given_args(), before, "arrays before they change", "the right ones")
+            _overwrite(args, case.args)
             answer = self.tested.run(given_args())
             if self.spec.mismatches(answer.output, before) == 0:
-                detail = f"{name} with other contents get the answer of the former ones"
+                detail = f"{name} with other contents ({case.name}) get the answer of the former ones"
                 raise self.tested.offence(Fault.REMEMBERS, detail)
             if self.spec.mismatches(answer.output, after) != 0:
-                raise self.tested.judge(answer, after, f"{name} with other contents")
+                raise self.tested.judge(args, answer, after, f"{name} with other contents ({case.name})")
             _overwrite(args, kept)
+        return True
 
     def test_returns_when_its_work_is_done(self) -> None:
         """After ``synchronize`` a result is final, and downloading it costs what a transfer costs."""
@@ -372,11 +495,22 @@ class KernelConformance(Conformance):
         memory.leak(self.tested, self.inputs(6), LEAK * self.budget_s)
 
     def test_works_alone(self) -> None:
-        """It works in a process in which no other backend can be imported: it computes itself what it says it does."""
+        """It computes itself what it says it does, in small and in large batches.
+
+        In a process in which no other backend can be imported, and here, where they are loaded, with an eye on them.
+        """
         args = self.some(7)
-        problem = delegation(self.subject, self.kernel, args, self.golden(args), self.threads)
+        size, large, expected = self.batch(max(ALONE_LEAST_S, ALONE * self.budget_s), MEMORY >> 2, 11)
+        calls = [(7, args, self.golden(args)), (size, large, expected)]
+        problem = delegation(self.subject, self.kernel, [call[1:] for call in calls], self.threads)
         if problem:
             raise self.tested.offence(Fault.DELEGATES, problem)
+        others = other_packages(self.plugins(), self.subject.spec.name)
+        for size, args, _ in calls:
+            with watching(others, self.plugins().kernels, frames=True) as called:
+                self.tested.run(args)
+            if called:
+                raise self.tested.offence(Fault.DELEGATES, overheard(size, called))
 
     def inputs(self, stream: int) -> Iterator[tuple[int, Args]]:
         """(size, arguments), doubling from 1 to ``largest``; sizes that the generator refuses are left out."""
@@ -391,6 +525,11 @@ class KernelConformance(Conformance):
 def _nbytes(value: Any) -> int:
     parts = value if isinstance(value, tuple) else (value,)
     return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+
+def _some_of(cases: Sequence[str]) -> str:
+    more = f"; and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+    return "; ".join(cases[:SHOWN]) + more
 
 
 def _grown(size: int, factor: float) -> int:

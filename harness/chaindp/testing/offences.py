@@ -6,7 +6,7 @@ import enum
 
 import pytest
 
-__all__ = ["Fault", "Offence"]
+__all__ = ["BrokenKernel", "Fault", "Offence"]
 
 
 class Fault(enum.StrEnum):
@@ -20,6 +20,7 @@ class Fault(enum.StrEnum):
     CHANGES_RESULTS = "changes a result that it has returned"
     LEAKS = "leaks memory with every call"
     LACKS = "claims a kernel that it lacks"
+    UPLOADS = "does its work while it uploads"
     DELEGATES = "delegates to another backend"
     THREADS = "fails when two threads call at once"
     TAKES_BAD = "takes arguments that break the contract"
@@ -30,6 +31,13 @@ class Fault(enum.StrEnum):
     TRANSFER = "does not give back what was uploaded"
     TAMPERED = "gives openings that do not hold"
     CONTRACT = "breaks the contract of a backend"
+
+
+class BrokenKernel(pytest.fail.Exception):  # type: ignore[misc,name-defined]
+    """The kernel itself is at fault, not the backend: its generator or its golden reference raises something."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, pytrace=False)
 
 
 class Offence(pytest.fail.Exception):  # type: ignore[misc,name-defined]

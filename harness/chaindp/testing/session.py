@@ -10,12 +10,12 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hypothesis.configuration
 import pytest
 
 from chaindp.errors import ChaindpError, PluginError, UsageError
@@ -23,11 +23,16 @@ from chaindp.plugins import Registry, describe_error, select
 from chaindp.testing.base import Conformance
 from chaindp.testing.choose import conformance_class
 from chaindp.testing.contract import BackendConformance
+from chaindp.testing.storage import hypothesis_elsewhere
 
 __all__ = ["ConformanceResult", "Failure", "Skip", "Tally", "conformance_suite", "count_tests", "run_suite"]
 
 CONTRACT = "(backend)"
 """Stands for the backend itself where a table has a kernel."""
+
+MILLION, SURE = 1_000_000, 3.0
+"""What rate of wrong outputs a run is to exclude. With 95 % confidence, ``n`` right ones exclude a rate of 3 / n and
+above ("rule of three": (1 - 3 / n) ** n is 0.05)."""
 
 _MODULE = """from chaindp.testing.session import SUITE
 
@@ -81,6 +86,27 @@ class ConformanceResult:
         """Whether nothing failed."""
         return not self.failures
 
+    @property
+    def excluded(self) -> dict[str, float]:
+        """The rate of wrong outputs that what was compared of each kernel excludes, with 95 % confidence."""
+        return {name: min(1.0, SURE / count) for name, count in self.compared.items() if count}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a verdict without failures does not say, a line each."""
+        return [
+            f"{name}: {self.compared[name]:,} outputs compared do not exclude one wrong in a million, only (at 95 %) "
+            f"one in {round(1 / rate):,}: about {round(SURE * MILLION):,} would, raise --budget"
+            for name, rate in self.excluded.items()
+            if rate * MILLION > 1
+        ]
+
+    def grouped(self) -> list[tuple[Failure, int]]:
+        """The failures as a reader wants them: one cause of one kernel once, with how many more tests it fails."""
+        counts = Counter((failure.kernel, failure.reason) for failure in self.failures)
+        first = {(failure.kernel, failure.reason): failure for failure in reversed(self.failures)}
+        return [(first[key], count - 1) for key, count in counts.items()]
+
     def tally(self, kernel: str | None) -> Tally:
         """The counts of a kernel, made where there are none yet."""
         return self.tallies.setdefault(kernel or CONTRACT, Tally())
@@ -98,6 +124,8 @@ class ConformanceResult:
             "failures": [asdict(failure) for failure in self.failures],
             "skips": [asdict(skip) for skip in self.skips],
             "compared": dict(self.compared),
+            "excluded": self.excluded,
+            "notes": self.notes,
         }
 
 
@@ -131,13 +159,15 @@ def run_suite(
     budget_s: float = 10.0,
     threads: int = 2,
     only: str = "",
+    required: Sequence[str] = (),
     advance: Callable[[str], None] = lambda step: None,
 ) -> ConformanceResult:
     """Run the suite on one backend. ``advance`` is called with a description before each test.
 
     ``only`` is an expression of pytest's ``-k``: a part of the suite, which proves no conformance.
 
-    A backend that does not open is one failure. UsageError for an unknown backend, device or kernel; PluginError where
+    A kernel that is ``required`` or that the backend declares, and of which no test ran, is a failure. A backend that
+    does not open is one failure. UsageError for an unknown backend, device or kernel; PluginError where
     a kernel's own conformance class is broken.
     """
     suite = conformance_suite(registry, selector, kernels, budget_s=budget_s, threads=threads)
@@ -161,7 +191,21 @@ def run_suite(
         raise PluginError(
             f"the conformance suite did not run: pytest ended with {status!r} {recorder.trouble}".rstrip()
         )
+    declared = registry.backend_spec(selector)[0]
+    for name in dict.fromkeys(kernels):
+        if name in required or (declared.supports(name) and not only):
+            _check_ran(result, name)
     return result
+
+
+def _check_ran(result: ConformanceResult, kernel: str) -> None:
+    tally = result.tally(kernel)
+    if tally.passed or tally.failed:
+        return
+    because = next((f": {skip.reason}" for skip in result.skips if skip.kernel == kernel), "")
+    reason = f"backend {result.backend}, kernel {kernel}: none of its tests ran{because}"
+    result.failures.append(Failure("runs", kernel, reason))
+    tally.failed += 1
 
 
 class _Recorder:
@@ -188,7 +232,7 @@ class _Recorder:
         if report.failed:
             tally.failed += 1
             error = call.excinfo.value if call.excinfo is not None else None
-            self.result.failures.append(Failure(item.name, kernel, _reason(error)))
+            self.result.failures.append(Failure(item.name, kernel, self._reason(kernel, error)))
         elif report.skipped:
             tally.skipped += 1
             self._skip(item.name if report.when == "call" else None, kernel, call)
@@ -198,6 +242,13 @@ class _Recorder:
                 if name == "compared" and kernel is not None and isinstance(value, int):
                     self.result.compared[kernel] = value
         return report
+
+    def _reason(self, kernel: str | None, error: BaseException | None) -> str:
+        """A failure in one line: the sentence of an offence, or an unexpected exception by its type."""
+        if isinstance(error, pytest.fail.Exception):
+            return " ".join(str(error).split())
+        who = f"backend {self.result.backend}" + (f", kernel {kernel}" if kernel else "")
+        return f"{who}: unexpected {describe_error(error)}" if error is not None else f"{who}: no reason given"
 
     def _skip(self, test: str | None, kernel: str | None, call: pytest.CallInfo[None]) -> None:
         reason = str(call.excinfo.value) if call.excinfo is not None else ""
@@ -213,13 +264,6 @@ class _Recorder:
         if (key := f"{class_name} {function}") not in self._begun:
             self._begun.add(key)
             self.advance(f"{class_name.removeprefix('Test')} {function.removeprefix('test_').replace('_', ' ')}")
-
-
-def _reason(error: BaseException | None) -> str:
-    """A failure in one line: the sentence of an offence, or an unexpected exception by its type."""
-    if isinstance(error, pytest.fail.Exception):
-        return " ".join(str(error).split())
-    return f"unexpected {describe_error(error)}" if error is not None else "no reason given"
 
 
 def _run_pytest(suite: dict[str, type[Conformance]], recorder: _Recorder, only: str) -> int:
@@ -245,13 +289,12 @@ def _environment(folder: str) -> Iterator[None]:
     changed = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
-    hypothesis.configuration.set_hypothesis_home_dir(folder)
     try:
-        yield
+        with hypothesis_elsewhere(folder):
+            yield
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        hypothesis.configuration.set_hypothesis_home_dir(None)

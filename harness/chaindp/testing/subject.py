@@ -16,7 +16,7 @@ from chaindp.backend import Backend, BackendSpec
 from chaindp.errors import CapabilityError, ChaindpError
 from chaindp.kernels import Args, KernelSpec
 from chaindp.measure.outputs import difference, rows_of
-from chaindp.plugins import Registry, describe_error, load_plugins
+from chaindp.plugins import PLUGIN_FAULTS, Registry, describe_error, load_plugins
 from chaindp.testing.offences import Fault, Offence
 
 __all__ = ["Kernel", "Returned", "Subject", "close", "installed", "open_subject"]
@@ -24,8 +24,12 @@ __all__ = ["Kernel", "Returned", "Subject", "close", "installed", "open_subject"
 LATE_S, LATE_POLL_S = 1.0, 0.02
 """How long a wrong result is watched for turning into the right one, and how often it is looked at."""
 
-RARE_OF, RARE_SHARE = 10_000, 1e-3
+RARE_OF, RARE_SHARE = 1_000, 1e-3
 """Of at least so many outputs, at most this share is wrong: now and then."""
+
+
+SHOWN = 8
+"""How many bytes of an output a message shows."""
 
 
 @functools.cache
@@ -85,6 +89,11 @@ class Kernel:
         """How messages name it."""
         return f"backend {self.selector}, kernel {self.spec.name}"
 
+    @property
+    def contract(self) -> str:
+        """The form of arguments and result, for messages."""
+        return f"the contract says {self.spec.summary}"
+
     def offence(self, fault: Fault, detail: str) -> Offence:
         """An offence of this kernel of this backend."""
         return Offence(self.who, fault, detail)
@@ -106,7 +115,7 @@ class Kernel:
             yield
         except (Offence, MemoryError):
             raise
-        except Exception as error:
+        except PLUGIN_FAULTS as error:
             raise self.offence(*_meaning(error)) from error
 
     def run(self, args: Args) -> Returned:
@@ -130,7 +139,9 @@ class Kernel:
         try:
             array = self.backend.download(buffer)
         except ChaindpError as error:
-            raise self.offence(Fault.FORM, f"its result cannot be downloaded: {error}") from error
+            returned = "an array" if isinstance(buffer, np.ndarray) else f"a {type(buffer).__name__}"
+            detail = f"it returned {returned}, which it cannot download itself ({error}); {self.contract}"
+            raise self.offence(Fault.FORM, detail) from error
         if not isinstance(array, np.ndarray):
             raise self.offence(Fault.FORM, f"download gives a {type(array).__name__} and not a numpy array")
         return array.copy()
@@ -140,10 +151,10 @@ class Kernel:
         returned = self.run(args)
         problem = difference(self.spec, returned.output, expected, reference)
         if problem:
-            raise self.judge(returned, expected, f"{case}: {problem}")
+            raise self.judge(args, returned, expected, f"{case}: {problem}")
         return returned
 
-    def judge(self, returned: Returned, expected: Any, detail: str) -> Offence:
+    def judge(self, args: Args, returned: Returned, expected: Any, detail: str) -> Offence:
         """What a wrong result is: too early, of another form, or wrong, seldom or not."""
         count = self.spec.mismatches(returned.output, expected)
         if count < 0:
@@ -151,10 +162,10 @@ class Kernel:
         if self._becomes(returned.live, expected):
             return self.offence(Fault.EARLY, f"{detail}, and were right a moment later")
         total = rows_of(expected)
-        first = _first_wrong(returned.output, expected)
-        where = f" (the first is number {first + 1:,})" if first is not None else ""
         rare = total >= RARE_OF and count <= RARE_SHARE * total
-        return self.offence(Fault.RARELY_WRONG if rare else Fault.WRONG, detail + where)
+        return self.offence(
+            Fault.RARELY_WRONG if rare else Fault.WRONG, detail + _first_wrong(args, returned.output, expected)
+        )
 
     def _becomes(self, live: Any, expected: Any) -> bool:
         until = time.perf_counter() + LATE_S
@@ -173,7 +184,7 @@ def contents(args: Args) -> list[int]:
     return [zlib.crc32(np.ascontiguousarray(arg).data) if isinstance(arg, np.ndarray) else 0 for arg in args]
 
 
-def _meaning(error: Exception) -> tuple[Fault, str]:
+def _meaning(error: BaseException) -> tuple[Fault, str]:
     """What an exception on good arguments says about the backend that raised it."""
     if isinstance(error, NotImplementedError | CapabilityError):
         return Fault.LACKS, f"it is declared supported, and a call raises {type(error).__name__}: {error}".rstrip(": ")
@@ -184,8 +195,30 @@ def _meaning(error: Exception) -> tuple[Fault, str]:
     return Fault.FAILS, describe_error(error)
 
 
-def _first_wrong(output: Any, expected: Any) -> int | None:
-    """The first row that differs in a result of one array; None for a result of several."""
-    if isinstance(expected, tuple) or not expected.size:
-        return None
-    return int((output != expected).reshape(len(expected), -1).any(axis=1).argmax())
+def _first_wrong(args: Args, output: Any, expected: Any) -> str:
+    """The first row that differs: its index from 0, the message that it is of, and how both begin, in hexadecimal."""
+    outputs, expecteds = ((value if isinstance(value, tuple) else (value,)) for value in (output, expected))
+    for part, (got, want) in enumerate(zip(outputs, expecteds, strict=True)):
+        got, want = np.asarray(got), np.asarray(want)
+        if not want.size or np.array_equal(got, want):
+            continue
+        index = int((got != want).reshape(len(want), -1).any(axis=1).argmax())
+        which = f"index {index}" + (f" of part {part}" if isinstance(expected, tuple) else "")
+        which += _message(args, index, len(want))
+        return f" (the first is {which}: {_hex(got[index])}, expected {_hex(want[index])})"
+    return ""
+
+
+def _hex(row: Any) -> str:
+    raw = np.ascontiguousarray(row).tobytes()
+    return raw[:SHOWN].hex() + ("..." if len(raw) > SHOWN else "")
+
+
+def _message(args: Args, index: int, count: int) -> str:
+    """The length of the message that row ``index`` is the hash of, where the arguments are so many ragged messages."""
+    if len(args) < 2 or not all(isinstance(arg, np.ndarray) and arg.ndim == 1 for arg in args[:2]):
+        return ""
+    data, offsets = args[:2]
+    if data.dtype != np.uint8 or offsets.dtype != np.int64 or len(offsets) != count + 1:
+        return ""
+    return f", of a message of {offsets[index + 1] - offsets[index]} bytes"

@@ -135,7 +135,7 @@ def add_labels(
         "text_font_size": f"{size}px",
         "text_color": colour,
     }
-    picture.add_layout(LabelSet(x=x, y=y, text=text, source=source, **styled, **more))
+    picture.add_layout(LabelSet(x=x, y=y, text=text, source=source, **(styled | more)))
 
 
 def add_hover(picture: figure, renderers: Sequence[Any], tips: Sequence[tuple[str, str]]) -> None:
@@ -146,6 +146,10 @@ def add_hover(picture: figure, renderers: Sequence[Any], tips: Sequence[tuple[st
     picture.add_tools(HoverTool(renderers=list(renderers), tooltips=list(tips)))
 
 
-def whiskers(picture: figure, source: ColumnDataSource, y: str, *, colour: str = INK, width: float = 1.5) -> Any:
-    """Horizontal lines from the fields ``low`` to ``high``."""
+def whiskers(
+    picture: figure, source: ColumnDataSource, y: str, *, colour: str = INK, width: float = 1.5, halo: bool = False
+) -> Any:
+    """Horizontal lines from the fields ``low`` to ``high``; with a white edge where they cross a bar."""
+    if halo:
+        picture.segment(x0="low", y0=y, x1="high", y1=y, source=source, line_color="white", line_width=width + 2.5)
     return picture.segment(x0="low", y0=y, x1="high", y1=y, source=source, line_color=colour, line_width=width)

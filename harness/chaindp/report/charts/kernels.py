@@ -20,20 +20,17 @@ from chaindp.report.charts.figures import (
     short,
     whiskers,
 )
-from chaindp.report.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from chaindp.report.palette import GREY, TRANSFER
 from chaindp.report.parts import Chart, Key
 from chaindp.report.sources import Run
 from chaindp.report.tables import stage_kernel_table
 from chaindp.report.words import figure as number
-from chaindp.report.words import percent, ratio
+from chaindp.report.words import percent, times
 
 __all__ = ["SAMPLES_SHOWN", "rate_charts", "stage_kernel_chart"]
 
 SAMPLES_SHOWN = 200
 """Samples of a kernel, size and backend that are drawn: outliers first, then evenly over the others."""
-
-_BACKENDS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
-"""Colours of backends; what is out of the ordinary, outliers and transfers, is vermilion."""
 
 _LOG_FROM = 20
 _LEAST_SHARE = 0.01
@@ -56,7 +53,6 @@ def _rate_chart(run: Run, rates: pd.DataFrame, name: str) -> Chart:
     unit = f"{rates['unit'].iloc[0]} a {rates['work_unit'].iloc[0]}"
     domain = str(rates["time_domain"].iloc[0])
     backends = list(dict.fromkeys(rates["backend"].astype(str)))
-    colour = {backend: _BACKENDS[index % len(_BACKENDS)] for index, backend in enumerate(backends)}
     position: dict[tuple[str, str], float] = {}
     headings: dict[float, str] = {}
     y = 0.0
@@ -80,14 +76,14 @@ def _rate_chart(run: Run, rates: pd.DataFrame, name: str) -> Chart:
     )
     label_rows(picture, {row: short(backend) for (_, backend), row in position.items()})
     _headings(picture, headings, low)
-    _draw_samples(picture, samples, position, name, unit)
+    _draw_samples(picture, samples, position, name)
     medians = ColumnDataSource(
         {
             "y": [position[str(row.workload), str(row.backend)] for row in rates.itertuples()],
             "value": rates[name].to_numpy(dtype=float),
             "low": rates[f"{name}_low"].to_numpy(dtype=float),
             "high": rates[f"{name}_high"].to_numpy(dtype=float),
-            "colour": [colour[str(backend)] for backend in rates["backend"]],
+            "colour": [run.colours[str(backend)] for backend in rates["backend"]],
             "backend": [plain(backend) for backend in rates["backend"]],
             "samples": rates["samples"].to_numpy(),
             "unit": [plain(unit)] * len(rates),
@@ -97,10 +93,11 @@ def _rate_chart(run: Run, rates: pd.DataFrame, name: str) -> Chart:
     dots = picture.scatter(x="value", y="y", source=medians, size=10, color="colour", line_color="white")
     tips = [("backend", "@backend"), ("median", "@value{0,0.000} @unit"), ("samples", "@samples")]
     add_hover(picture, [dots], [*tips, ("interval", "@low{0,0.000} to @high{0,0.000}")])
-    legend = [Key("median and its 95 % interval", BLUE, "dot"), Key("sample", GREY, "cross")]
-    found = set(samples["outlier"]) if name == "compute" else set()
-    legend += [Key("mild outlier", VERMILION, "hollow")] if "mild" in found else []
-    legend += [Key("severe outlier", VERMILION, "diamond")] if "severe" in found else []
+    legend = [Key(backend, run.colours[backend], "dot") for backend in backends]
+    legend += [Key("median and its 95 % interval", INK, "line"), Key("sample", GREY, "cross")]
+    found = set(samples[_outlier(name)])
+    legend += [Key("mild outlier", INK, "hollow")] if "mild" in found else []
+    legend += [Key("severe outlier", INK, "diamond")] if "severe" in found else []
     quantity = f"{name} time for a unit of work, {unit}, time domain {domain}" + _left_out(run, rates, len(samples))
     return Chart(_rate_title(rates, name, unit), quantity, picture, legend)
 
@@ -115,8 +112,13 @@ def _rate_title(rates: pd.DataFrame, name: str, unit: str) -> str:
     title = f"{kernel}: {ordered['backend'].iloc[0]} {number(ordered[name].iloc[0])} {unit}"
     if len(ordered) > 1 and ordered[name].iloc[0] > 0:
         most = ordered[name].iloc[-1] / ordered[name].iloc[0]
-        title += f", {ordered['backend'].iloc[-1]} {ratio(most)} times that"
+        title += f", {ordered['backend'].iloc[-1]} takes {times(most)} as long"
     return title
+
+
+def _outlier(name: str) -> str:
+    """The column that labels outliers among computes, or among transfers."""
+    return "outlier" if name == "compute" else f"{name}_outlier"
 
 
 def _chosen(samples: pd.DataFrame, rates: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -125,7 +127,8 @@ def _chosen(samples: pd.DataFrame, rates: pd.DataFrame, name: str) -> pd.DataFra
     mine = mine[mine["time_domain"].isin(rates["time_domain"]) & mine[name].notna()]
     parts = []
     for _, group in mine.groupby(["workload", "backend"], sort=False):
-        far, near = group[group["outlier"] != ""], group[group["outlier"] == ""]
+        labelled = group[_outlier(name)] != ""
+        far, near = group[labelled], group[~labelled]
         far = _evenly(far, SAMPLES_SHOWN)
         parts += [far, _evenly(near, SAMPLES_SHOWN - len(far))]
     return pd.concat(parts) if parts else mine
@@ -142,13 +145,12 @@ def _left_out(run: Run, rates: pd.DataFrame, drawn: int) -> str:
     return f"; {drawn:,} of {total:,} samples drawn, all of them counted" if drawn < total else ""
 
 
-def _draw_samples(
-    picture: figure, samples: pd.DataFrame, position: dict[tuple[str, str], float], name: str, unit: str
-) -> None:
+def _draw_samples(picture: figure, samples: pd.DataFrame, position: dict[tuple[str, str], float], name: str) -> None:
     # Below the median's mark, so that one does not hide the other.
-    where = [position[str(row.workload), str(row.backend)] - 0.28 for row in samples.itertuples()]
-    kinds = samples["outlier"].to_numpy() if name == "compute" else np.full(len(samples), "")
-    marks = {"": (GREY, "x", 5), "mild": ("white", "diamond", 9), "severe": (VERMILION, "diamond", 9)}
+    rows = zip(samples["workload"].tolist(), samples["backend"].tolist(), strict=True)
+    where = [position[str(workload), str(backend)] - 0.28 for workload, backend in rows]
+    kinds = samples[_outlier(name)].to_numpy()
+    marks = {"": (GREY, "x", 5), "mild": ("white", "diamond", 9), "severe": (INK, "diamond", 9)}
     for kind, (colour, marker, size) in marks.items():
         chosen = kinds == kind
         if not chosen.any():
@@ -158,21 +160,19 @@ def _draw_samples(
                 "y": np.array(where)[chosen],
                 "value": samples[name].to_numpy(dtype=float)[chosen],
                 "repetition": samples["repetition"].fillna(-1).to_numpy(dtype=np.int64)[chosen],
-                "kind": [f"{kind} outlier" if kind else "sample"] * int(chosen.sum()),
-                "unit": [plain(unit)] * int(chosen.sum()),
             }
         )
         mark = picture.scatter(x="value", y="y", source=source, marker=marker, size=size, fill_color=colour)
-        mark.glyph.line_color = VERMILION if kind else GREY
-        add_hover(
-            picture, [mark], [("what", "@kind"), ("value", "@value{0,0.000} @unit"), ("repetition", "@repetition")]
-        )
+        mark.glyph.line_color = INK if kind else GREY
+        # Words here and not a column of them: Bokeh writes thousands of texts slowly, and numbers at once.
+        what = f"{kind} outlier" if kind else "sample"
+        add_hover(picture, [mark], [(what, "@value{0,0.000}"), ("repetition", "@repetition")])
 
 
 def _headings(picture: figure, headings: dict[float, str], left: float) -> None:
     """A line of text above each group of rows, where long names have room."""
     source = ColumnDataSource(
-        {"x": [left] * len(headings), "y": list(headings), "text": [short(text, 40) for text in headings.values()]}
+        {"x": [left] * len(headings), "y": list(headings), "text": [short(text, 52) for text in headings.values()]}
     )
     add_labels(picture, source, "x", "y", "text", x_offset=4, y_offset=-5, text_font_style="bold")
 
@@ -184,7 +184,6 @@ def stage_kernel_chart(run: Run) -> Chart | None:
         return None
     groups = dict(_groups(table))
     backends = list(dict.fromkeys(table["backend"].astype(str)))
-    colours = {backend: _BACKENDS[index % len(_BACKENDS)] for index, backend in enumerate(backends)}
     headings: dict[float, str] = {}
     labels: dict[float, str] = {}
     data: dict[str, list[object]] = {name: [] for name in ("y", "value", "low", "high", "colour", "backend", "level")}
@@ -195,9 +194,10 @@ def stage_kernel_chart(run: Run) -> Chart | None:
         for row in group.itertuples():
             y -= 1.0
             labels[y] = f"DP{row.level}"
-            parts = {"y": y + 0.15, "value": row.compute / 1e3, "low": row.compute_low / 1e3}
+            parts: dict[str, object] = {"y": y + 0.15, "value": row.compute / 1e3, "low": row.compute_low / 1e3}
             parts |= {"high": row.compute_high / 1e3, "level": f"DP{row.level}"}
-            for key, value in (parts | {"colour": colours[str(row.backend)], "backend": plain(row.backend)}).items():
+            parts |= {"colour": run.colours.get(str(row.backend), GREY), "backend": plain(row.backend)}
+            for key, value in parts.items():
                 data[key].append(value)
             parts = {"y": y - 0.28, "value": row.transfer / 1e3, "low": row.transfer_low / 1e3}
             parts |= {"high": row.transfer_high / 1e3, "level": f"DP{row.level}"}
@@ -216,8 +216,8 @@ def stage_kernel_chart(run: Run) -> Chart | None:
     _headings(picture, headings, 0.0)
     compute = ColumnDataSource(data)
     bars = picture.hbar(y="y", left=0, right="value", height=0.5, source=compute, color="colour")
-    whiskers(picture, compute, "y")
-    transfers = picture.hbar(y="y", left=0, right="value", height=0.24, source=ColumnDataSource(moved), color=VERMILION)
+    whiskers(picture, compute, "y", halo=True)
+    transfers = picture.hbar(y="y", left=0, right="value", height=0.24, source=ColumnDataSource(moved), color=TRANSFER)
     add_hover(
         picture,
         [bars],
@@ -228,8 +228,8 @@ def stage_kernel_chart(run: Run) -> Chart | None:
         ],
     )
     add_hover(picture, [transfers], [("transfer", "@value{0,0.000} us/tx at @level")])
-    legend = [Key(f"compute on {backend}", colours[backend]) for backend in backends]
-    legend += [Key("fastest to slowest repetition", INK, "line"), Key("transfer", VERMILION)]
+    legend = [Key(f"compute on {backend}", run.colours.get(backend, GREY)) for backend in backends]
+    legend += [Key("fastest to slowest repetition", INK, "line"), Key("transfer", TRANSFER)]
     total = float(table["compute"].sum() + table["transfer"].sum())
     title = (
         f"Transfer is {percent(table['transfer'].sum() / total)} of all kernel time" if total > 0 else "No kernel time"

@@ -129,7 +129,7 @@ def claim_chart(run: Run) -> Chart:
     top = max(points)
     gap = claims[top].gap(points[top].speedup)
     title = f"DP{top}: {ratio(points[top].speedup)}p {word}, {claims[top].text} claimed"
-    title += f"; the claim is {ratio(gap)} times more" if gap > 1.05 else ""
+    title += f"; the claim is {ratio(gap)} times as much" if gap > 1.05 else ""
     return Chart(title, "speed-up over sequential performance p (DP0)", picture, legend)
 
 
@@ -150,7 +150,7 @@ def throughput_chart(run: Run) -> Chart:
     picture.xgrid.grid_line_color = None
     word = "modelled" if mode_of(run) == "model" else "measured"
     best = max(measured.values(), key=lambda rung: rung.tps)
-    title = f"{best.tps:,.0f} tx/s at DP{best.level}" + (f", {word}" if word == "modelled" else "")
+    title = f"Highest median: {best.tps:,.0f} tx/s at DP{best.level}" + (f", {word}" if word == "modelled" else "")
     legend = [
         Key("without admit (line: slowest to fastest)", BLUE),
         Key("with admit", SKY),
@@ -173,9 +173,12 @@ def _bars(picture: figure, run: Run) -> None:
     )
     without = picture.vbar(x="left", top="tps", width=0.34, source=source, color=BLUE)
     with_it = picture.vbar(x="right", top="admit", width=0.34, source=source, color=SKY)
-    spread = Whisker(base="left", lower="low", upper="high", source=source, line_color=INK, line_width=1.5)
-    for head in (spread.upper_head, spread.lower_head):
-        head.size, head.line_color = 8, INK
-    picture.add_layout(spread)
+    # Over the bars, where Bokeh would put it under them; white below, so that its lower half shows on their colour.
+    for colour, extra in (("white", 2.5), (INK, 0.0)):
+        spread = Whisker(base="left", lower="low", upper="high", source=source, level="overlay")
+        spread.line_color, spread.line_width = colour, 1.5 + extra
+        for head in (spread.upper_head, spread.lower_head):
+            head.size, head.line_color, head.line_width = 8 + extra, colour, 1.5 + extra
+        picture.add_layout(spread)
     add_hover(picture, [without], [("level", "@level"), ("tx/s", "@tps{0,0}"), ("spread", "@low{0,0} to @high{0,0}")])
     add_hover(picture, [with_it], [("level", "@level"), ("tx/s with admit", "@admit{0,0}")])

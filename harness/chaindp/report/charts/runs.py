@@ -36,6 +36,9 @@ def _chart(workload: str, mode: str, runs: Sequence[Run]) -> Chart:
     )
     picture.xaxis.formatter = NumeralTickFormatter(format="0,0")
     label_rows(picture, {float(-index): f"DP{level}" for index, level in enumerate(levels)})
+    titles = [run.title for run in runs]
+    # Two runs of one second are told apart by their ids.
+    names = [run.title if titles.count(run.title) == 1 else f"{run.title}, {run.label}" for run in runs]
     rows, legend = [], []
     for index, run in enumerate(runs):
         measured = measured_levels(run)
@@ -49,14 +52,14 @@ def _chart(workload: str, mode: str, runs: Sequence[Run]) -> Chart:
                 "low": [measured[level].tps_low for level in mine],
                 "high": [measured[level].tps_high for level in mine],
                 "level": [f"DP{level}" for level in mine],
-                "run": [plain(run.label)] * len(mine),
+                "run": [plain(names[index])] * len(mine),
             }
         )
         whiskers(picture, source, "y", colour=colour, width=2)
         dots = picture.scatter(x="tps", y="y", source=source, size=9, color=colour)
         add_hover(picture, [dots], [("run", "@run"), ("level", "@level"), ("tx/s", "@tps{0,0}")])
-        legend.append(Key(run.label, colour, "dot"))
-        rows.append([run.label, *(count(measured[level].tps) if level in measured else "" for level in levels)])
+        legend.append(Key(names[index], colour, "dot"))
+        rows.append([names[index], *(count(measured[level].tps) if level in measured else "" for level in levels)])
     columns = ["run", *(f"DP{level}, tx/s" for level in levels)]
     title = f"{workload}, {mode} mode: throughput of {len(runs)} runs"
     quantity = "transactions a second, median, slowest to fastest repetition; for a verdict, chaindp compare"

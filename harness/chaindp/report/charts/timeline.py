@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource
+from bokeh.transform import linear_cmap
 
 from chaindp.report.charts.figures import add_hover, add_labels, chart_figure, label_rows
 from chaindp.report.palette import OKABE_ITO
@@ -19,7 +20,7 @@ __all__ = ["BLOCKS_SHOWN", "timeline_chart"]
 BLOCKS_SHOWN = 150
 """Blocks a level at most: more would be narrower than a pixel, and `chaindp trace` shows them all."""
 
-_COLOURS = np.array(OKABE_ITO[:6])
+_COLOURS = OKABE_ITO[:6]
 _STAGE_ROW = 13
 
 
@@ -31,7 +32,8 @@ def timeline_chart(run: Run) -> Chart | None:
         return None
     levels = sorted(int(level) for level in table["level"].unique())
     stages = [stage for stage in STAGES if (table["stage"] == stage).any()]
-    shown = table[table["block"] < BLOCKS_SHOWN]
+    numbers = sorted(int(block) for block in table["block"].unique())
+    shown = table[table["block"].isin(numbers[:BLOCKS_SHOWN])]
     position = {
         (level, stage): -float(index * (len(stages) + 1.6) + 1 + row)
         for index, level in enumerate(levels)
@@ -45,8 +47,9 @@ def timeline_chart(run: Run) -> Chart | None:
             "start": shown["start"].to_numpy(dtype=float) / 1e6,
             "end": shown["end"].to_numpy(dtype=float) / 1e6,
             "block": blocks,
-            "colour": _COLOURS[blocks % len(_COLOURS)].tolist(),
-            "level": [f"DP{level}" for level, _ in rows],
+            # Numbers, not texts: of thousands of those, Bokeh needs a second to write them.
+            "colour": (blocks % len(_COLOURS)).astype(np.int32),
+            "level": np.array([level for level, _ in rows], dtype=np.int32),
             "stage": [stage for _, stage in rows],
             "ms": ((shown["end"] - shown["start"]) / 1e6).to_numpy(dtype=float),
             "cpu": (shown["cpu"] / 1e6).to_numpy(dtype=float),
@@ -65,34 +68,37 @@ def timeline_chart(run: Run) -> Chart | None:
     label_rows(picture, {y: stage for (_, stage), y in position.items()})
     picture.yaxis.major_label_text_font_size = "10px"
     bars = picture.hbar(
-        y="y", left="start", right="end", height=0.86, source=source, fill_color="colour", line_color="white",
+        y="y", left="start", right="end", height=0.86, source=source, line_color="white",
         line_width=0.3,
     )  # fmt: skip
-    tips = [("block", "@block"), ("stage", "@stage of @level"), ("from start to end", "@ms{0,0.00} ms")]
+    bars.glyph.fill_color = linear_cmap("colour", _COLOURS, -0.5, len(_COLOURS) - 0.5)
+    tips = [("block", "@block"), ("stage", "@stage of DP@level"), ("from start to end", "@ms{0,0.00} ms")]
     add_hover(picture, [bars], [*tips, ("CPU", "@cpu{0,0.00} ms"), ("at", "@start{0,0.0} ms")])
     lasted = {level: _lasted(table, level) for level in levels}
+    blocks_of = {level: _in_pipeline(table[table["level"] == level]) for level in levels}
+    overlap = [level for level in levels if _overlaps(blocks_of[level])]
     titles = ColumnDataSource(
         {
             "x": [0.0] * len(levels),
             "y": [position[level, stages[0]] + 0.62 for level in levels],
-            "text": [f"DP{level}: {count(lasted[level] / 1e6)} ms{_how(run, level)}" for level in levels],
+            "text": [
+                f"DP{level}: {count(lasted[level] / 1e6)} ms{', blocks overlap' if level in overlap else ''}"
+                for level in levels
+            ],
         }
     )
     add_labels(picture, titles, "x", "y", "text", text_font_style="bold")
     modelled = (table["time_domain"] == "modelled").any()
-    overlapping = {level: _concurrency(table, level) for level in levels}
-    most = max(overlapping, key=lambda level: overlapping[level])
-    title = f"At DP{most}, {figure(overlapping[most], 2)} blocks are in a stage at once on average"
-    if overlapping[most] < 1.05:
-        title = "No level overlaps blocks: one is in a stage at a time"
-    total = int(table["block"].max()) + 1
+    total = len(numbers)
+    at_once = {level: _concurrency(blocks_of[level]) for level in levels}
     quantity = f"each block's way through the stages, repetition {repetition}, the pass with admit"
     quantity += f", first {BLOCKS_SHOWN} of {total} blocks; chaindp trace has all" if total > BLOCKS_SHOWN else ""
     quantity += "; instants of the schedule, not of a clock" if modelled else ""
     legend = [Key(f"block {index}", colour) for index, colour in enumerate(_COLOURS[: min(total, len(_COLOURS))])]
     if total > len(_COLOURS):
         legend.append(Key("and so on, colours repeat", "white", "band"))
-    return Chart(title, quantity, picture, legend, _table(table, levels, stages, overlapping), wide=True)
+    title = _title(overlap, at_once, total)
+    return Chart(title, quantity, picture, legend, _table(table, levels, stages, at_once), wide=True)
 
 
 def _lasted(table: pd.DataFrame, level: int) -> float:
@@ -100,24 +106,47 @@ def _lasted(table: pd.DataFrame, level: int) -> float:
     return float(mine["end"].max() - mine["start"].min())
 
 
-def _concurrency(table: pd.DataFrame, level: int) -> float:
+def _in_pipeline(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a block of a pass, in order: ``first`` and ``last`` instant in a stage, and the ns ``inside`` of any."""
+    ordered = table.sort_values(["block", "start"], kind="stable")
+    # Two stages of one block may run at once; that is one block in a stage, not two.
+    until = ordered.groupby("block", observed=True)["end"].cummax().groupby(ordered["block"], observed=True).shift()
+    since = ordered["start"].where(until.isna() | (until < ordered["start"]), until)
+    ordered = ordered.assign(inside=(ordered["end"] - since).clip(lower=0.0))
+    found = ordered.groupby("block", observed=True).agg(
+        first=("start", "min"), last=("end", "max"), inside=("inside", "sum")
+    )
+    return found.sort_values("first")
+
+
+def _overlaps(blocks: pd.DataFrame) -> bool:
+    """Whether a block entered the pipeline before another one had left it."""
+    return bool((blocks["first"] < blocks["last"].cummax().shift()).any())
+
+
+def _concurrency(blocks: pd.DataFrame) -> float:
     """How many blocks are in a stage at once, on average over the pass."""
-    mine = table[table["level"] == level]
-    lasted = _lasted(table, level)
-    return float((mine["end"] - mine["start"]).sum()) / lasted if lasted > 0 else 0.0
+    lasted = float(blocks["last"].max() - blocks["first"].min())
+    return float(blocks["inside"].sum()) / lasted if lasted > 0 else 0.0
 
 
-def _how(run: Run, level: int) -> str:
-    return ", blocks overlap" if "pipelining" in run.mechanisms_of(level)[0] else ""
+def _title(overlap: list[int], at_once: dict[int, float], total: int) -> str:
+    """What is seen: which levels overlap blocks, by their instants."""
+    if total == 1:
+        return "The pass has one block, so no level can overlap blocks"
+    if not overlap:
+        return "No level overlaps blocks: one is in a stage at a time"
+    most = max(overlap, key=lambda level: at_once[level])
+    return f"At DP{most}, {figure(at_once[most], 2)} blocks are in a stage at once on average"
 
 
-def _table(table: pd.DataFrame, levels: list[int], stages: list[str], overlapping: dict[int, float]) -> Table:
+def _table(table: pd.DataFrame, levels: list[int], stages: list[str], at_once: dict[int, float]) -> Table:
     columns = ["level", "pass, ms", "blocks at once", *(f"{stage}, ms a block" for stage in stages)]
     rows = []
     for level in levels:
         mine = table[table["level"] == level]
         lasted = (mine["end"] - mine["start"]).groupby(mine["stage"]).median() / 1e6
         cells = [figure(lasted.get(stage)) for stage in stages]
-        rows.append([f"DP{level}", count(_lasted(table, level) / 1e6), figure(overlapping[level], 2), *cells])
+        rows.append([f"DP{level}", count(_lasted(table, level) / 1e6), figure(at_once[level], 2), *cells])
     title = f"Medians over {plural(int(table['block'].nunique()), 'block')}: how long one is in a stage"
     return Table(title, columns, rows, columns[1:])
