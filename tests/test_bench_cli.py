@@ -55,7 +55,7 @@ def test_the_cpu_is_checked_against_the_scalar_code(tmp_path: Path) -> None:
     run = frame.attrs["run"]
     assert run["kind"] == "bench"
     assert run["config"]["repeat"] == 3
-    assert run["memory"].startswith("as much memory as the call returns")
+    assert run["memory"].startswith("as much memory as a sample's calls return")
     assert str(tmp_path) not in json.dumps(run)
 
 

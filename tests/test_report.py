@@ -21,6 +21,9 @@ from chaindp.report.markdown import markdown_report
 from chaindp.report.page import charts_of, run_report
 from chaindp.report.parts import Table
 from chaindp.report.sources import read_runs
+from chaindp.results.noise import level_verdicts
+from chaindp.results.store import load
+from chaindp.results.summary import ladder, stage_times
 from chaindp.results.table import SampleTable
 from conftest import REPOSITORY
 from report_runs import bench_table, big_bench, big_pipeline, comparison_row, pipeline_table, write
@@ -80,24 +83,30 @@ def reference() -> Page:
     return page_of(REFERENCE)
 
 
-def test_the_reference_run_answers_first(reference: Page) -> None:
-    headline = "erc20: no verdict (the run has no second pass of DP0 to tell noise by); DP4 gives 8,334 tx/s measured"
+@pytest.fixture(scope="module")
+def rungs() -> pd.DataFrame:
+    """The ladder of the reference run, by level."""
+    return ladder(load(REFERENCE)).set_index("level")
+
+
+def test_the_reference_run_answers_first(reference: Page, rungs: pd.DataFrame) -> None:
+    headline = f"DP4 gives {rungs['tps'][4]:,.0f} tx/s measured"
+    judged = level_verdicts(load(REFERENCE)).set_index("level")
+    if judged["verdict"][4] == "faster":
+        headline = f"{rungs['speedup'][4]:.2f} times"
     assert headline in reference.text
-    assert "The claim for DP4 is 100-500p, 95.8 times as much as its 1.04p." in reference.text
+    assert f"The claim for DP4 is 100-500p, {100 / rungs['speedup'][4]:.3g} times as much as its" in reference.text
     assert "fastest, " not in reference.text
     assert reference.text.index(headline) < reference.text.index("Claim and measurement")
     assert "AMD EPYC, 2 cores" in reference.text
 
 
-def test_the_ladder_stands_beside_its_claims(reference: Page) -> None:
+def test_the_ladder_stands_beside_its_claims(reference: Page, rungs: pd.DataFrame) -> None:
     rows = {row[0]: row for row in reference.rows if len(row) > 8 and row[1].endswith(("p", "p+"))}
-    assert {level: row[1:3] for level, row in rows.items()} == {
-        "DP0": ["1p", "1.00"],
-        "DP1": ["2-5p", "1.01"],
-        "DP2": ["5-10p", "0.997"],
-        "DP3": ["15-50p", "1.00"],
-        "DP4": ["100-500p", "1.04"],
-    }
+    claims = {0: "1p", 1: "2-5p", 2: "5-10p", 3: "15-50p", 4: "100-500p"}
+    assert {level: row[1] for level, row in rows.items()} == {f"DP{level}": claim for level, claim in claims.items()}
+    for level in claims:
+        assert float(rows[f"DP{level}"][2]) == pytest.approx(rungs["speedup"][level], abs=0.006)
     assert "without batched_preload" in rows["DP4"][-1]
     assert "batched_preload is not in these figures: not built yet." in reference.text
 
@@ -105,9 +114,14 @@ def test_the_ladder_stands_beside_its_claims(reference: Page) -> None:
 def test_every_section_is_there_and_what_is_missing_says_why(reference: Page) -> None:
     for title in ("Time in the stages", "Blocks through the stages", "Kernels", "What faster kernels can give"):
         assert title in reference.text
-    assert "Noise floor: not measured: the run has no second pass of its lowest level" in reference.text
+    floor = level_verdicts(load(REFERENCE))["noise_floor"].dropna()
+    assert len(floor)
+    assert "Noise floor" in reference.text
+    assert f"{floor.iloc[0]:.1%}".replace("%", " %") in reference.text
     assert "predicted = 1 / (1 - share + share / kernel speed-up + transfer)" in reference.text
-    assert ["workload.digest", "86f0863a63f75880cfcb81fe30e06f1451470454ee131edfd1f0a051ba40c731"] in reference.rows
+    digest = load(REFERENCE).attrs["run"]["workload"]["digest"]
+    assert len(digest) == 64
+    assert ["workload.digest", digest] in reference.rows
     assert ["cpu.governor", "not known"] in reference.rows
 
 
@@ -312,14 +326,20 @@ def assert_tables(markdown: str) -> None:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1, table[0]
 
 
-def test_markdown_of_the_reference_run() -> None:
+def test_markdown_of_the_reference_run(rungs: pd.DataFrame) -> None:
     text = markdown_report([REFERENCE])
     assert text.startswith("[//]: # (chaindp report")
-    assert "| DP4 | 100-500p | 1.04 |  | 8,334 | 7,786 | 8,759 | 6,912 | 1.33 | parallel_merkleization;" in text
-    assert "| DP4 | 120.9 / 68.4 |" in text
-    assert "Noise floor: not measured" in text
+    top = rungs.loc[4]
+    row = next(line for line in text.splitlines() if line.startswith("| DP4 | 100-500p |"))
+    for rate in (top["tps"], top["tps_low"], top["tps_high"], top["tps_with_admit"]):
+        assert f"| {rate:,.0f} |" in row
+    admit = stage_times(load(REFERENCE)).set_index(["level", "stage"]).loc[(4, "admit")]
+    assert f"| DP4 | {admit['busy_ns_per_tx'] / 1e3:.1f} / {admit['cpu_ns_per_tx'] / 1e3:.1f} |" in text
+    assert "Noise floor" in text
     assert "| skipped | scalable_consensus | not built yet | DP1-DP4 |" in text
-    assert text.rstrip().splitlines()[-1].startswith("run: 20261120T112850231494-392674; machine: AMD EPYC")
+    assert (
+        text.rstrip().splitlines()[-1].startswith(f"run: {load(REFERENCE).attrs['run']['run_id']}; machine: AMD EPYC")
+    )
     assert_tables(text)
 
 
