@@ -19,7 +19,7 @@ import numpy as np
 
 from chaindp.bench.sides import Job, Sample, Side, SideInfo
 from chaindp.errors import ChaindpError, CheckFailed, UsageError
-from chaindp.measure.statistics import outliers
+from chaindp.measure.statistics import outlier_notes, outliers
 from chaindp.measure.verdict import MINIMUM_ROUNDS, Comparison, judge
 from chaindp.results.compare import domain_refusal
 from chaindp.results.table import SampleTable
@@ -199,7 +199,6 @@ def _record(
         compute, transfer, units = (
             np.array(part[index]).reshape(-1) for part in (collected.compute_ns, collected.transfer_ns, collected.units)
         )
-        notes = [f"{label} outlier" if label else "" for label in outliers(compute / units).tolist()]
         where = common | {
             "repetition": np.arange(len(compute)),
             "backend_requested": label,
@@ -208,7 +207,7 @@ def _record(
             "time_domain": info.time_domain,
             "output_matched": None if result.failed else True,
         }
-        notes = notes if status == "ok" else [reason] * len(notes)
+        notes = outlier_notes(compute / units) if status == "ok" else reason
         table.extend(len(compute), **where, metric=f"compute_time{suffix}", value=compute, unit="ns", reason=notes)
         table.extend(len(compute), **where, metric=f"transfer_time{suffix}", value=transfer, unit="ns", reason=reason)
         table.extend(len(compute), **where, metric=f"work{suffix}", value=units, unit=unit, reason=reason)

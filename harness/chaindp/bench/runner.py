@@ -15,7 +15,7 @@ from chaindp.errors import ChaindpError, PluginError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.measure import outputs
-from chaindp.measure.statistics import outliers, summarize
+from chaindp.measure.statistics import outlier_notes, summarize
 from chaindp.measure.warmup import WarmUp, warm_up
 from chaindp.plugins import Registry, describe_error, select
 from chaindp.results.table import SampleTable
@@ -402,7 +402,7 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
     if status == "ok" and contender.compute_ns:
         compute = np.array(contender.compute_ns, dtype=np.float64)
         per_unit = compute / np.array(contender.units)
-        stats, labels = summarize(per_unit, seed=plan.seed), outliers(per_unit)
+        stats, notes = summarize(per_unit, seed=plan.seed), outlier_notes(per_unit)
         row |= {
             "ns_per_unit": stats.median,
             "units_per_s": 1e9 / stats.median if stats.median > 0 else None,
@@ -413,9 +413,9 @@ def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan,
             "ns_per_unit_max": stats.maximum,
             "ns_per_unit_low": stats.low,
             "ns_per_unit_high": stats.high,
-            "outliers": int((labels != "").sum()),
+            "outliers": sum(note != "" for note in notes),
         }
-        samples["reason"] = [f"{label} outlier" if label else "" for label in labels.tolist()]
+        samples["reason"] = notes
     result.table.extend(count, metric="compute_time", value=contender.compute_ns, unit="ns", **samples)
     result.table.extend(count, metric="transfer_time", value=contender.transfer_ns, unit="ns", **samples)
     result.table.extend(count, metric="work", value=contender.units, unit=spec.unit, **samples)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
+from chaindp.cli.comparisons import print_comparisons
 from chaindp.cli.params import FiniteRange
 from chaindp.errors import UsageError
 
@@ -283,46 +284,7 @@ def _finish(
     if as_json:
         output.emit(document)
     else:
-        _print(rows, notes)
+        print_comparisons("B against A", rows, ("A", "B"), "speed of B / A", named=True)
+        for note in notes:
+            click.echo(note)
     return 1 if refused or problems else 0
-
-
-def _print(rows: Sequence[Comparison], notes: Sequence[str]) -> None:
-    if rows:
-        columns = (
-            "metric",
-            "of",
-            "A",
-            "B",
-            "unit",
-            "speed of B / A",
-            "99 % interval",
-            "noise floor",
-            "verdict",
-        )
-        cells = [
-            [
-                row.metric,
-                row.what,
-                f"{row.a}: {_figure(row.a_median)} (n={row.samples_a})",
-                f"{row.b}: {_figure(row.b_median)} (n={row.samples_b})",
-                row.unit,
-                "" if row.ratio is None else f"{row.ratio:.3g}",
-                "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
-                "" if row.noise_floor is None else f"{row.noise_floor:.1%}",
-                row.verdict or "not ranked",
-            ]
-            for row in rows
-        ]
-        output.table("B against A", columns, cells, right=("speed of B / A", "99 % interval", "noise floor"))
-        for reason in dict.fromkeys(row.reason for row in rows if row.reason):
-            where = ", ".join(dict.fromkeys(row.what for row in rows if row.reason == reason))
-            click.echo(f"{where}: {reason}")
-        for source in dict.fromkeys(row.floor_from for row in rows if row.noise_floor is not None):
-            click.echo(f"noise floor: {source}")
-    for note in notes:
-        click.echo(note)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
+from chaindp.cli.comparisons import print_comparisons
 from chaindp.errors import ChaindpError, CheckFailed, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -168,41 +169,7 @@ def _before_arguments(command: Sequence[str], *options: str) -> list[str]:
 
 
 def _print(document: dict[str, Any], rows: Sequence[Comparison], differs: Sequence[Difference]) -> None:
-    if rows:
-        output.table(
-            "Speed, now against then",
-            (
-                "metric",
-                "of",
-                "then",
-                "now",
-                "unit",
-                "speed now / then",
-                "99 % interval",
-                "noise floor",
-                "verdict",
-            ),
-            [
-                [
-                    row.metric,
-                    row.what,
-                    f"{_figure(row.a_median)} (n={row.samples_a})",
-                    f"{_figure(row.b_median)} (n={row.samples_b})",
-                    row.unit,
-                    "" if row.ratio is None else f"{row.ratio:.3g}",
-                    "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
-                    "" if row.noise_floor is None else f"{row.noise_floor:.1%}",
-                    row.verdict or "not ranked",
-                ]
-                for row in rows
-            ],
-            right=("speed now / then", "99 % interval", "noise floor"),
-        )
-        for reason in dict.fromkeys(row.reason for row in rows if row.reason):
-            where = ", ".join(dict.fromkeys(row.what for row in rows if row.reason == reason))
-            click.echo(f"{where}: {reason}")
-        for source in dict.fromkeys(row.floor_from for row in rows if row.noise_floor is not None):
-            click.echo(f"noise floor: {source}")
+    print_comparisons("Speed, now against then", rows, ("then", "now"), "speed now / then")
     if differs:
         cells = [
             [one.what, "-" if one.then is None else one.then, "-" if one.now is None else one.now] for one in differs
@@ -215,7 +182,3 @@ def _print(document: dict[str, Any], rows: Sequence[Comparison], differs: Sequen
     )
     click.echo(f"run {document['replayed']} again, as {document['run_id']}: {verdict}")
     click.echo(f"samples: {document['path']}")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"

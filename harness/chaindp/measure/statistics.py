@@ -15,6 +15,7 @@ __all__ = [
     "Summary",
     "bootstrap_median",
     "median",
+    "outlier_notes",
     "outliers",
     "quartiles",
     "ratio_of_medians",
@@ -94,6 +95,11 @@ def outliers(samples: Sequence[float] | np.ndarray) -> np.ndarray:
         labels[distance > 1.5 * (q3 - q1)] = "mild"
         labels[distance > 3.0 * (q3 - q1)] = "severe"
     return labels
+
+
+def outlier_notes(samples: Sequence[float] | np.ndarray) -> list[str]:
+    """What the results table says of each sample: ``mild outlier``, ``severe outlier``, or nothing."""
+    return [f"{label} outlier" if label else "" for label in outliers(samples).tolist()]
 
 
 def ratio_of_medians(
