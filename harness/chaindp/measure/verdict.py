@@ -20,7 +20,7 @@ from chaindp.measure.statistics import ratio_of_medians
 __all__ = ["CONFIDENCE", "MINIMUM_ROUNDS", "MINIMUM_SAMPLES", "VERDICT_RULE", "Comparison", "Verdict", "judge"]
 
 CONFIDENCE = 0.99
-_FLOOR_QUANTILE = 0.99
+_FLOOR_QUANTILE = 0.95
 
 MINIMUM_SAMPLES = 5
 """A side. With 4 a side, the most extreme of all 70 ways to split 8 samples still comes up in 3 % of comparisons of
