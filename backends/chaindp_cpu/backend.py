@@ -38,18 +38,23 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"chaindp_cpu.{name}")
 
 
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """The threads of every instance in this process that wants as many.
+
+    One pool and not one an instance: where other processes are at work, the operating system may leave an instance's
+    threads beside a busy neighbour for seconds, and two equal instances would be measured as different.
+    """
+    return ThreadPoolExecutor(workers, "chaindp-cpu")
+
+
 class CpuBackend(Backend):
     """Kernels over numpy arrays on host memory. Calls from several threads share one pool and nothing else."""
 
     def __init__(self, name: str, options: BackendOptions) -> None:
         super().__init__(name, options)
         # The calling thread takes a share of the work itself.
-        self._pool = ThreadPoolExecutor(self.threads - 1, "chaindp-cpu") if self.threads > 1 else None
-
-    def close(self) -> None:
-        """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._pool = _pool(self.threads - 1) if self.threads > 1 else None
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Compile the named kernels, or load them from numba's disk cache."""
