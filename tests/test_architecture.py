@@ -13,6 +13,7 @@ from conftest import REPOSITORY
 PACKAGES = {
     "chaindp": REPOSITORY / "harness" / "chaindp",
     "chaindp_cpu": REPOSITORY / "backends" / "chaindp_cpu",
+    "chaindp_opencl": REPOSITORY / "backends" / "chaindp_opencl",
     "chaindp_workloads": REPOSITORY / "workloads" / "chaindp_workloads",
 }
 
@@ -78,7 +79,11 @@ def test_the_walk_sees_every_form_of_import() -> None:
 
 @pytest.mark.parametrize(
     ("package", "open_to_it"),
-    [("chaindp_cpu", ("chaindp.backend",)), ("chaindp_workloads", ("chaindp.backend", "chaindp.workload"))],
+    [
+        ("chaindp_cpu", ("chaindp.backend",)),
+        ("chaindp_opencl", ("chaindp.backend",)),
+        ("chaindp_workloads", ("chaindp.backend", "chaindp.workload")),
+    ],
 )
 def test_plugins_import_what_a_third_party_may(package: str, open_to_it: tuple[str, ...]) -> None:
     allowed = (*open_to_it, "chaindp.kernels", "chaindp.errors", package)
@@ -105,18 +110,24 @@ ABOVE = ("chaindp.report", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")
 @pytest.mark.parametrize(
     ("importer", "forbidden"),
     [
-        ("chaindp.chain", (*UPPER, "chaindp.workload", "chaindp.hookspecs", "chaindp_cpu", "chaindp_workloads")),
-        ("chaindp.kernels", (*UPPER, "chaindp.chain", "chaindp.workload", "chaindp_cpu", "chaindp_workloads")),
+        (
+            "chaindp.chain",
+            (*UPPER, "chaindp.workload", "chaindp.hookspecs", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads"),
+        ),
+        (
+            "chaindp.kernels",
+            (*UPPER, "chaindp.chain", "chaindp.workload", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads"),
+        ),
         ("chaindp.results", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
         ("chaindp.measure", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
         ("chaindp.bench", ("chaindp.pipeline", "chaindp.chain", *ABOVE)),
         ("chaindp.testing", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.results", *ABOVE)),
         ("chaindp.scaffold", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.measure", *ABOVE)),
         ("chaindp.report", ("chaindp.bench", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")),
-        ("chaindp.pipeline", ("chaindp.bench", "chaindp_cpu", "chaindp_workloads", *ABOVE)),
+        ("chaindp.pipeline", ("chaindp.bench", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads", *ABOVE)),
         ("chaindp.backend", ("chaindp.chain", *UPPER)),
         ("chaindp.workload", UPPER),
-        ("chaindp.errors", ("chaindp", "chaindp_cpu", "chaindp_workloads")),
+        ("chaindp.errors", ("chaindp", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads")),
     ],
 )
 def test_dependencies_point_one_way(importer: str, forbidden: tuple[str, ...]) -> None:
@@ -147,4 +158,4 @@ def test_only_the_conformance_suite_imports_what_runs_it() -> None:
 
 def test_the_harness_names_no_backend() -> None:
     """Backends come through entry points, in-tree ones too."""
-    assert broken(("chaindp",), "chaindp_cpu", "chaindp_workloads") == []
+    assert broken(("chaindp",), "chaindp_cpu", "chaindp_opencl", "chaindp_workloads") == []

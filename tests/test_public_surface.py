@@ -15,7 +15,19 @@ import chaindp.workload
 
 SURFACE = {
     "chaindp": ["__version__", "hookimpl", "load"],
-    "chaindp.backend": ["Backend", "BackendOptions", "BackendSpec", "Capability", "Device", "Support", "TimeDomain"],
+    "chaindp.backend": [
+        "Backend",
+        "BackendOptions",
+        "BackendSpec",
+        "Capability",
+        "Device",
+        "DeviceTimes",
+        "Finding",
+        "Support",
+        "TimeDomain",
+        "Tuner",
+        "Tuning",
+    ],
     "chaindp.kernels": [
         "Args",
         "BUILTIN",

@@ -13,13 +13,25 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from chaindp.errors import CapabilityError, PluginError
 
-__all__ = ["Backend", "BackendOptions", "BackendSpec", "Capability", "Device", "Support", "TimeDomain"]
+__all__ = [
+    "Backend",
+    "BackendOptions",
+    "BackendSpec",
+    "Capability",
+    "Device",
+    "DeviceTimes",
+    "Finding",
+    "Support",
+    "TimeDomain",
+    "Tuner",
+    "Tuning",
+]
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -55,19 +67,82 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of a backend. ``name`` is what follows the colon in ``backend:device``; empty for the default one."""
+    """One device of a backend. ``name`` is what follows the colon in ``backend:device``; empty for the default one.
+
+    details: what the device says of itself, JSON values only: driver, compute units, memory
+    aliases: other names that select it; no two devices of a backend share one
+    """
 
     name: str
     summary: str
     details: Mapping[str, object] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTimes:
+    """What the device's own clock measured of the calls since it was last asked, in ns.
+
+    compute_ns:  kernels, each from start to end, summed
+    transfer_ns: copies between host and device, each from start to end, summed; they may overlap with kernels
+    span_ns:     from the start of the first to the end of the last of all of these
+    """
+
+    compute_ns: int
+    transfer_ns: int
+    span_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a backend found when it looked at its drivers; ``fix`` is the command or step that mends what is not ok.
+
+    ok: None where something is worth knowing and neither right nor wrong
+    """
+
+    name: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+Tuning: TypeAlias = Mapping[str, int | str]
+"""Parameters of one kernel on one device, by name: what a backend can choose without changing any result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuner:
+    """What ``chaindp tune`` needs of a backend: it proposes and remembers, and the harness measures.
+
+    kernels:    the kernels that can be tuned, each by itself
+    candidates: (device, kernel) to tunings to try, the first being what the device gets without a search
+    store:      (device, kernel to tuning) keeps these for this device and driver; returns where, for the user to see
+    forget:     (device) drops what was stored; returns whether there was anything
+
+    ``device`` is a name or alias, as in ``BackendOptions``. An instance that is opened without a tuning uses the stored
+    one, and where there is none the first candidate.
+    """
+
+    kernels: tuple[str, ...]
+    candidates: Callable[[str, str], Sequence[Tuning]]
+    store: Callable[[str, Mapping[str, Tuning]], str]
+    forget: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
-    """What the harness asks of a backend instance: which device, and how many host threads at most (1 or more)."""
+    """What the harness asks of a backend instance.
+
+    device:  name or alias of the device; empty for the default one
+    threads: how many host threads, or cores of a device that is this machine's CPU, at most (1 or more)
+    profile: keep device times for ``take_device_times``; only where the spec says that the backend can
+    tuning:  kernel to the tuning that replaces the backend's own choice
+    """
 
     device: str = ""
     threads: int = 1
+    profile: bool = False
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
 
 
 def _host_only() -> Sequence[Device]:
@@ -83,6 +158,9 @@ class BackendSpec:
     factory:       builds an instance; the first place that may touch the device
     capabilities:  kernel name to what this backend says of it; a kernel that is not named is not implemented
     devices:       lists the devices that are there now, the default one first; may be slow, called on demand only
+    profiles:      whether an instance that is opened with ``profile`` measures with the device's own clock, too
+    diagnose:      looks at the drivers for ``chaindp doctor``: what is there, what is missing, what to install
+    tuner:         what ``chaindp tune`` needs, where there is anything to tune
     """
 
     name: str
@@ -91,6 +169,9 @@ class BackendSpec:
     capabilities: Mapping[str, Capability]
     summary: str
     devices: Callable[[], Sequence[Device]] = _host_only
+    profiles: bool = False
+    diagnose: Callable[[], Sequence[Finding]] | None = None
+    tuner: Tuner | None = None
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -150,6 +231,10 @@ class Backend:
 
     def synchronize(self) -> None:
         """Return once all work that was submitted is done."""
+
+    def take_device_times(self) -> DeviceTimes | None:
+        """What the device's clock measured since the last call of this; None unless opened with ``profile``."""
+        return None
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Compile and load what the named kernels need, so that no sample pays for it."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from chaindp import hookspecs
-from chaindp.backend import NAME_PATTERN, Backend, BackendOptions, BackendSpec, Capability, Device
+from chaindp.backend import NAME_PATTERN, Backend, BackendOptions, BackendSpec, Capability, Device, Tuning
 from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.workload import WorkloadSpec
@@ -108,23 +108,38 @@ class Registry:
                 raise PluginError(f"plugin {provider}: backend {spec.name} lists {device!r}, which is not a Device")
         return found
 
-    def open_backend(self, selector: str, *, threads: int = 1) -> Backend:
-        """Open ``name`` or ``name:device`` with at most ``threads`` host threads.
+    def open_backend(
+        self,
+        selector: str,
+        *,
+        threads: int = 1,
+        profile: bool = False,
+        tuning: Mapping[str, Tuning] | None = None,
+    ) -> Backend:
+        """Open ``name`` or ``name:device``; what the other arguments are is in ``BackendOptions``.
 
-        Raises UsageError for an unknown name or device or for threads below 1, PluginError where the factory fails,
-        builds something else than was asked for, or lacks a method of a kernel that the spec declares supported.
+        Raises UsageError for an unknown name or device, for threads below 1 or for a profile that the backend cannot
+        give, PluginError where the factory fails, builds something else than was asked for, or lacks a method of a
+        kernel that the spec declares supported.
         """
         if threads < 1:
             raise UsageError(f"threads is {threads}; it must be 1 or more")
         spec, device = self.backend_spec(selector)
         provider = self.providers["backend", spec.name]
+        if profile and not spec.profiles:
+            raise UsageError(f"backend {spec.name} has no clock of a device to measure with")
         if device:
-            names = [found.name for found in self.devices(spec.name)]
-            if device not in names:
-                shown = ", ".join(f"{spec.name}:{known}" if known else spec.name for known in names) or "none"
-                raise UsageError(f"backend {spec.name} has no device {device!r}; there is: {shown}")
+            devices = self.devices(spec.name)
+            if not any(device == found.name or device in found.aliases for found in devices):
+                shown = ", ".join(f"{spec.name}:{found.name}" if found.name else spec.name for found in devices)
+                also = ", ".join(f"{spec.name}:{alias}" for found in devices for alias in found.aliases)
+                raise UsageError(
+                    f"backend {spec.name} has no device {device!r}; there is: {shown or 'none'}"
+                    + (f" (also by the names {also})" if also else "")
+                )
         try:
-            backend = spec.factory(BackendOptions(device=device, threads=threads))
+            options = BackendOptions(device=device, threads=threads, profile=profile, tuning=dict(tuning or {}))
+            backend = spec.factory(options)
         except UsageError:
             raise
         except PLUGIN_FAULTS as error:

@@ -13,7 +13,20 @@ import numpy as np
 
 from chaindp.errors import InputError
 
-__all__ = ["array", "count", "hash_name", "indices", "level_bounds", "ragged", "signatures", "splices", "tree"]
+__all__ = [
+    "array",
+    "count",
+    "form",
+    "hash_name",
+    "indices",
+    "level_bounds",
+    "message_offsets",
+    "ragged",
+    "signatures",
+    "splices",
+    "tree",
+    "tree_leaves",
+]
 
 HASH_NAMES = ("keccak256", "sha256")
 
@@ -22,17 +35,27 @@ def array(value: Any, name: str, dtype: type[np.generic], shape: tuple[int | Non
     """``value`` as a plain array, if it has ``dtype`` and ``shape`` (None stands for any length); else InputError."""
     if not isinstance(value, np.ndarray):
         raise InputError(f"{name} is {type(value).__name__}, expected a numpy array of {np.dtype(dtype)}")
-    if value.dtype != dtype or not value.dtype.isnative:
-        raise InputError(f"{name} has dtype {value.dtype}, expected {np.dtype(dtype)}")
-    if value.ndim != len(shape) or any(
-        want is not None and got != want for got, want in zip(value.shape, shape, strict=True)
-    ):
-        expected = "[" + ",".join("N" if length is None else str(length) for length in shape) + "]"
-        raise InputError(f"{name} has shape {list(value.shape)}, expected {expected}")
+    form(value.dtype, value.shape, name, dtype, shape)
     flags = value.flags
     if flags.c_contiguous and flags.aligned:
         return value
     return np.require(value, requirements=("C", "A"))
+
+
+def form(
+    actual: np.dtype, lengths: tuple[int, ...], name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
+) -> None:
+    """InputError unless what has dtype ``actual`` and shape ``lengths`` has ``dtype`` and ``shape`` (None: any length).
+
+    For buffers, whose contents may be out of the host's reach.
+    """
+    if actual != dtype or not actual.isnative:
+        raise InputError(f"{name} has dtype {actual}, expected {np.dtype(dtype)}")
+    if len(lengths) != len(shape) or any(
+        want is not None and got != want for got, want in zip(lengths, shape, strict=True)
+    ):
+        expected = "[" + ",".join("N" if length is None else str(length) for length in shape) + "]"
+        raise InputError(f"{name} has shape {list(lengths)}, expected {expected}")
 
 
 def count(value: Any, name: str) -> int:
@@ -53,35 +76,47 @@ def hash_name(name: str) -> str:
     return name
 
 
-def ragged(data: Any, offsets: Any, name: str = "data") -> tuple[np.ndarray, np.ndarray]:
-    """``data`` uint8[B] and ``offsets`` int64[N+1]: from 0, not falling, not past B. InputError otherwise."""
-    data = array(data, name, np.uint8, (None,))
-    offsets = array(offsets, "offsets", np.int64, (None,))
+def message_offsets(value: Any, size: int, name: str) -> np.ndarray:
+    """``value`` int64[N+1], the offsets of messages in ``name`` of ``size`` bytes: from 0, not falling, not past its
+    end. InputError otherwise.
+    """
+    offsets = array(value, "offsets", np.int64, (None,))
     if not len(offsets):
         raise InputError("offsets is empty, expected N+1 values of which the first is 0")
     if offsets[0] != 0:
         raise InputError(f"offsets starts at {offsets[0]}, expected 0")
-    if offsets[-1] > len(data):
-        raise InputError(f"offsets ends at {offsets[-1]}, past the {len(data)} bytes of {name}")
+    if offsets[-1] > size:
+        raise InputError(f"offsets ends at {offsets[-1]}, past the {size} bytes of {name}")
     falls = offsets[1:] < offsets[:-1]
     if falls.any():
         at = int(falls.argmax())
         raise InputError(f"offsets falls from {offsets[at]} to {offsets[at + 1]} at index {at + 1}")
-    return data, offsets
+    return offsets
+
+
+def ragged(data: Any, offsets: Any, name: str = "data") -> tuple[np.ndarray, np.ndarray]:
+    """``data`` uint8[B] and ``offsets`` int64[N+1]: from 0, not falling, not past B. InputError otherwise."""
+    data = array(data, name, np.uint8, (None,))
+    return data, message_offsets(offsets, len(data), name)
+
+
+def tree_leaves(value: Any, nodes: int) -> int:
+    """``value`` as the number of leaves of a tree of so many ``nodes``. InputError where no tree has both."""
+    from chaindp.kernels.merkle import node_count
+
+    leaves = count(value, "leaf_count")
+    # Bounded before it is believed: an absurd count must not reach arithmetic on machine integers.
+    if leaves > max(nodes, 1) or node_count(leaves) != nodes:
+        raise InputError(f"nodes has {nodes} rows, which no tree of {leaves} leaves has")
+    return leaves
 
 
 def tree(nodes: Any, leaf_count: Any) -> tuple[np.ndarray, int]:
     """``nodes`` uint8[M,32] and ``leaf_count``, where M is what a tree of that many leaves has. InputError
     otherwise.
     """
-    from chaindp.kernels.merkle import node_count
-
     nodes = array(nodes, "nodes", np.uint8, (None, 32))
-    leaf_count = count(leaf_count, "leaf_count")
-    # Bounded before it is believed: an absurd count must not reach arithmetic on machine integers.
-    if leaf_count > max(len(nodes), 1) or node_count(leaf_count) != len(nodes):
-        raise InputError(f"nodes has {len(nodes)} rows, which no tree of {leaf_count} leaves has")
-    return nodes, leaf_count
+    return nodes, tree_leaves(leaf_count, len(nodes))
 
 
 def indices(value: Any, leaf_count: int, *, increasing: bool) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""The OpenCL backend: one open device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chaindp.backend import Backend, BackendOptions, DeviceTimes
+from chaindp.errors import InputError, PluginError
+from chaindp.kernels import checks
+from chaindp_opencl import driver, tuning
+from chaindp_opencl.hashing import Hasher
+from chaindp_opencl.memory import Buffer, Limits, Memory
+from chaindp_opencl.program import build
+from chaindp_opencl.queues import Queues
+from chaindp_opencl.trees import Trees
+
+__all__ = ["OpenClBackend", "limits_of"]
+
+RESIDENT_SHARE = 8
+"""A kernel's arguments, results and scratch are a few arrays: each may have this part of the device's memory."""
+
+CHUNK, STAGING = 256 << 20, 16 << 20
+
+
+def limits_of(device: driver.OpenClDevice) -> Limits:
+    """How large arrays may be on a device: its memory, shared by a few of them, and its largest single buffer."""
+    most = min(device.max_alloc_bytes, device.global_bytes // RESIDENT_SHARE) - 4096
+    return Limits(
+        resident=max(most, 1), chunk=max(min(CHUNK, most // 4), 4096), staging=max(min(STAGING, most // 8), 4096)
+    )
+
+
+class OpenClBackend(Backend):
+    """Kernels on one OpenCL device. Calls from several threads go through a queue each.
+
+    limits, unified: instead of what follows from the device; for tests of what large batches and other devices do
+    """
+
+    def __init__(
+        self, name: str, options: BackendOptions, *, limits: Limits | None = None, unified: bool | None = None
+    ) -> None:
+        super().__init__(name, options)
+        self._cl = driver.load()
+        self.hardware = driver.select(options.device)
+        for kernel in options.tuning:
+            if kernel not in tuning.TUNED:
+                raise PluginError(f"opencl: {kernel} has no tuning; there is {', '.join(tuning.TUNED)}")
+        self._tuning = {kernel: tuning.effective(self.hardware, kernel, options.tuning) for kernel in tuning.TUNED}
+        handle, self._units = self._open(options.threads)
+        with driver.guarded(self.label, "opening a context"):
+            context = self._cl.Context([handle])
+        self.queues = Queues(context, self.label, profile=options.profile)
+        self.memory = Memory(
+            self.queues,
+            self.label,
+            unified=self.hardware.unified if unified is None else unified,
+            limits=limits or limits_of(self.hardware),
+            threads=options.threads,
+        )
+        self._hashers: dict[str, Hasher] = {}
+        self._trees: Trees | None = None
+
+    def _open(self, threads: int) -> tuple[Any, int]:
+        """The device, or on a CPU as many of its cores as there are threads; and how many compute units that is."""
+        units = self.hardware.compute_units
+        if self.hardware.kind != "cpu" or threads >= units:
+            return self.hardware.handle, units
+        if not self.hardware.partitionable:
+            raise PluginError(
+                f"opencl device {self.label} has {units} cores and cannot be limited to {threads}: "
+                f"ask for {units} threads"
+            )
+        with driver.guarded(self.label, f"taking {threads} of {units} cores"):
+            parts = self.hardware.handle.create_sub_devices([self._cl.device_partition_property.BY_COUNTS, threads])
+        return parts[0], threads
+
+    def warm_up(self, kernels: Sequence[str]) -> None:
+        """Build the programs of the named kernels, and run them once: drivers finish compiling at the first run."""
+        messages = np.zeros(200, np.uint8), np.array([0, 64, 200], np.int64)
+        for kernel in kernels:
+            for name in ("keccak256", "sha256"):
+                if kernel == name or (kernel.startswith("merkle") or (kernel == "trie_hash" and name == "keccak256")):
+                    self.download(self._hash(name, *messages))
+                    self.download(self._hash(name, np.zeros(64, np.uint8), np.array([0, 64], np.int64)))
+        if any(kernel.startswith("merkle") or kernel == "trie_hash" for kernel in kernels):
+            nodes = self.merkle_tree(np.zeros((2, 32), np.uint8))
+            first = np.zeros(1, np.int64)
+            self.download(self.merkle_open(nodes, 2, first))
+            self.download(self.merkle_update(nodes, 2, first, np.zeros((1, 32), np.uint8))[1])
+            holes = (np.array([0, 32, 64], np.int64), np.arange(3, dtype=np.int64), np.array([32], np.int64), first)
+            self.download(self.trie_hash(np.zeros(64, np.uint8), *holes))
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        self.memory.close()
+
+    def synchronize(self) -> None:
+        """Wait for what the calling thread submitted."""
+        self.queues.finish()
+
+    def take_device_times(self) -> DeviceTimes | None:
+        """Times of kernels and copies by the device's clock since the last call."""
+        return self.queues.take_times()
+
+    def upload(self, array: np.ndarray) -> Buffer:
+        """A buffer of this device."""
+        return self.memory.upload(array)
+
+    def download(self, buffer: Any) -> np.ndarray:
+        """The array of a buffer of this device."""
+        return self.memory.download(buffer)
+
+    # arguments --------------------------------------------------------------------------------------------------------
+
+    def _buffer(self, value: Any, name: str, shape: tuple[int | None, ...]) -> Buffer:
+        """``value``, a uint8 array or a buffer of this device, as a buffer of ``shape``; InputError otherwise."""
+        if isinstance(value, Buffer) and value.owner is self.memory:
+            checks.form(value.dtype, value.shape, name, np.uint8, shape)
+            return value
+        return self.memory.upload(checks.array(self._foreign(value), name, np.uint8, shape))
+
+    def _array(self, value: Any) -> Any:
+        """The array of a buffer, which the host then checks; anything else as it is."""
+        if isinstance(value, Buffer) and value.owner is self.memory:
+            return self.memory.download(value)
+        return self._foreign(value)
+
+    def _foreign(self, value: Any) -> Any:
+        if isinstance(value, Buffer):
+            raise InputError(f"opencl device {self.label}: a buffer of another device was given")
+        return value
+
+    def _hasher(self, name: str) -> Hasher:
+        if checks.hash_name(name) not in self._hashers:
+            self._hashers[name] = Hasher(name, self.hardware, self._units, self._tuning[name], self.queues, self.memory)
+        return self._hashers[name]
+
+    def _tree_kernels(self) -> Trees:
+        if self._trees is None:
+            program = build(self.queues.context, self.hardware, self.label, "nodes.cl", {})
+            cpu = self.hardware.kind == "cpu"
+            self._trees = Trees(
+                program, self.queues, self.memory, self._units * 8 if cpu else 1 << 16, 1 if cpu else 128
+            )
+        return self._trees
+
+    # kernels ----------------------------------------------------------------------------------------------------------
+
+    def _hash(self, name: str, data: Any, offsets: Any) -> Buffer:
+        buffer = self._buffer(data, "data", (None,))
+        offsets = checks.message_offsets(self._array(offsets), buffer.nbytes, "data")
+        return self._hasher(name).hash(buffer, offsets)
+
+    def keccak256(self, data: Any, offsets: Any) -> Buffer:
+        """Digests uint8[N,32] of N ragged messages."""
+        return self._hash("keccak256", data, offsets)
+
+    def sha256(self, data: Any, offsets: Any) -> Buffer:
+        """Digests uint8[N,32] of N ragged messages."""
+        return self._hash("sha256", data, offsets)
+
+    def merkle_tree(self, leaves: Any, hash_name: str = "keccak256") -> Buffer:
+        """All nodes of the tree, built on the device level after level."""
+        hasher = self._hasher(hash_name)
+        buffer = self._buffer(leaves, "leaves", (None, 32))
+        if not len(buffer):
+            return self.memory.on_host(np.zeros((1, 32), np.uint8))
+        return self._tree_kernels().build(buffer, hasher)
+
+    def merkle_update(
+        self, nodes: Any, leaf_count: Any, indices: Any, leaves: Any, hash_name: str = "keccak256"
+    ) -> tuple[Buffer, Buffer]:
+        """Positions int64[C] and digests uint8[C,32] of the nodes that change with the leaves at ``indices``."""
+        hasher = self._hasher(hash_name)
+        stored = self._buffer(nodes, "nodes", (None, 32))
+        leaf_count = checks.tree_leaves(leaf_count, len(stored))
+        indices = checks.indices(self._array(indices), leaf_count, increasing=True)
+        fresh = self._buffer(leaves, "leaves", (len(indices), 32))
+        return self._tree_kernels().update(stored, leaf_count, indices, fresh, hasher)
+
+    def merkle_open(self, nodes: Any, leaf_count: Any, indices: Any, hash_name: str = "keccak256") -> Buffer:
+        """Sibling paths uint8[K,depth,32] of the leaves at ``indices``, deepest first."""
+        hasher = self._hasher(hash_name)
+        stored = self._buffer(nodes, "nodes", (None, 32))
+        leaf_count = checks.tree_leaves(leaf_count, len(stored))
+        indices = checks.indices(self._array(indices), leaf_count, increasing=False)
+        return self._tree_kernels().open(stored, leaf_count, indices, hasher)
+
+    def trie_hash(self, encodings: Any, offsets: Any, level_offsets: Any, splice_at: Any, splice_child: Any) -> Buffer:
+        """Digests uint8[N,32] of trie nodes, level after level, child digests spliced in on the device."""
+        buffer = self._buffer(encodings, "encodings", (None,))
+        offsets = checks.message_offsets(self._array(offsets), buffer.nbytes, "encodings")
+        levels = checks.level_bounds(self._array(level_offsets), len(offsets) - 1)
+        at, child = checks.splices(offsets, levels, self._array(splice_at), self._array(splice_child))
+        return self._tree_kernels().trie(buffer, offsets, levels, at, child, self._hasher("keccak256"))

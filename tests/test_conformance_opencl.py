@@ -1,0 +1,42 @@
+"""The shipped conformance suite on the OpenCL backend's default device: a CPU driver, where there is no GPU."""
+
+from __future__ import annotations
+
+from chaindp.testing import (
+    BackendConformance,
+    Keccak256Conformance,
+    MerkleOpenConformance,
+    MerkleTreeConformance,
+    MerkleUpdateConformance,
+    Sha256Conformance,
+    TrieHashConformance,
+)
+from opencl_devices import needs_device
+
+pytestmark = needs_device
+
+
+class Default:
+    backend = "opencl"
+    budget_s = 0.3
+
+
+class TestContract(Default, BackendConformance): ...
+
+
+class TestKeccak256(Default, Keccak256Conformance): ...
+
+
+class TestSha256(Default, Sha256Conformance): ...
+
+
+class TestMerkleTree(Default, MerkleTreeConformance): ...
+
+
+class TestMerkleUpdate(Default, MerkleUpdateConformance): ...
+
+
+class TestMerkleOpen(Default, MerkleOpenConformance): ...
+
+
+class TestTrieHash(Default, TrieHashConformance): ...
