@@ -2,7 +2,7 @@
 # make test    lint, types and the quick tests; test-all adds the slow ones
 # make clean   remove what these made (results stay)
 #
-# PYTHON=... chooses the interpreter (3.11 or later).
+# PYTHON=... chooses the interpreter (3.11 or later), BENCH_ARGS=... what `make bench` passes to `chaindp run`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,20 +16,31 @@ BIN := $(VENV)/bin
 VENV_STAMP := $(VENV)/.created$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
-BENCH_ARGS ?= --workload erc20 --levels 0-4
+BENCH_ARGS ?= --workload erc20 --levels 0-5 --backend merkleize=opencl
 
-.PHONY: help bench test test-all lint browser clean
+.PHONY: help bench test test-all lint browser opencl-driver clean
+# The steps of a target install into one environment.
+.NOTPARALLEL:
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-bench: $(RUN_STAMP)
+bench: $(RUN_STAMP) $(if $(findstring opencl,$(BENCH_ARGS)),opencl-driver)
+ifeq ($(origin BENCH_ARGS),file)
+	@if .ci/opencl-driver --check $(VENV); then \
+	    set -x; $(BIN)/chaindp run $(BENCH_ARGS); \
+	else \
+	    echo "chaindp: level 5 needs an OpenCL device, and none was found: running levels 0 to 4" >&2; \
+	    set -x; $(BIN)/chaindp run --workload erc20 --levels 0-4; \
+	fi
+else
 	$(BIN)/chaindp run $(BENCH_ARGS)
+endif
 
-test: lint browser
+test: lint browser opencl-driver
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: lint browser
+test-all: lint browser opencl-driver
 	$(BIN)/python -m pytest
 
 lint: $(DEV_STAMP)
@@ -40,13 +51,16 @@ lint: $(DEV_STAMP)
 browser:
 	@.ci/browser
 
+opencl-driver: $(RUN_STAMP)
+	@.ci/opencl-driver $(VENV)
+
 clean:
 	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The entry points are written at installation, so a change of pyproject.toml installs again.
 $(RUN_STAMP): pyproject.toml $(VENV_STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opencl]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml $(VENV_STAMP)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
+from chaindp.backend import Device
 from chaindp.cli import output
 from chaindp.errors import PluginError
 from chaindp.plugins import Registry, load_plugins
@@ -28,7 +30,7 @@ def plugins(as_json: bool) -> int:
 
 
 def describe(registry: Registry) -> dict[str, Any]:
-    """The JSON document: plugins[], backends[], kernels[], workloads[]."""
+    """The JSON document: plugins[], backends[] with the devices[] of each, kernels[], workloads[]."""
     return {
         "plugins": [
             {
@@ -74,7 +76,7 @@ def _backend(registry: Registry, name: str) -> dict[str, Any]:
     devices: list[dict[str, object]] = []
     reason = ""
     try:
-        devices = [{"name": device.name, "summary": device.summary} for device in registry.devices(name)]
+        devices = [_device(name, device) for device in registry.devices(name)]
     except PluginError as error:
         reason = str(error)
         output.warn(reason)
@@ -89,6 +91,19 @@ def _backend(registry: Registry, name: str) -> dict[str, Any]:
             kernel: {"support": capability.support.value, "reason": capability.reason}
             for kernel, capability in ((kernel, spec.capability(kernel)) for kernel in _kernel_names(registry, name))
         },
+    }
+
+
+def _device(backend: str, device: Device) -> dict[str, object]:
+    try:
+        details = json.loads(json.dumps(dict(device.details)))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"backend {backend}: the details of a device are not JSON values: {error}") from error
+    return {
+        "name": device.name,
+        "aliases": list(device.aliases),
+        "summary": device.summary,
+        "details": details,
     }
 
 
@@ -109,6 +124,19 @@ def _print(document: dict[str, Any]) -> None:
         ("backend", "kind", "devices", "summary"),
         [[row["name"], row["kind"], _devices(row), row["summary"]] for row in document["backends"]],
     )
+    output.table(
+        "Devices",
+        ("device", "also", "summary"),
+        [
+            [
+                _selector(row, device["name"]),
+                ", ".join(_selector(row, name) for name in device["aliases"]),
+                device["summary"],
+            ]
+            for row in document["backends"]
+            for device in row["devices"]
+        ],
+    )
     backends = [row["name"] for row in document["backends"]]
     output.table(
         "Kernels",
@@ -125,5 +153,8 @@ def _print(document: dict[str, Any]) -> None:
 def _devices(row: dict[str, Any]) -> str:
     if row["devices_error"]:
         return "cannot be listed"
-    names = [f"{row['name']}:{device['name']}" if device["name"] else row["name"] for device in row["devices"]]
-    return ", ".join(names) or "none"
+    return ", ".join(_selector(row, device["name"]) for device in row["devices"]) or "none"
+
+
+def _selector(row: dict[str, Any], device: str) -> str:
+    return f"{row['name']}:{device}" if device else str(row["name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import platform
 import shutil
@@ -12,32 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from chaindp.backend import Finding
 from chaindp.errors import ChaindpError
+from chaindp.measure.devices import ask, ask_alone
 from chaindp.measure.environment import first_line, redact
 from chaindp.measure.machine import cpu
 from chaindp.measure.system import system_checks
 from chaindp.plugins import Registry, describe_error, load_plugins
 from chaindp.results.store import DEFAULT_RUNS
 
-__all__ = ["KNOWN_ANSWERS", "Check", "run_checks"]
+__all__ = ["Check", "run_checks"]
 
 MINIMUM_PYTHON = (3, 11)
-
-KNOWN_ANSWERS = {
-    "keccak256": (b"", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"),
-    "sha256": (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-}
-"""Hash kernel to a message and its digest: the code hash of an account without code (Ethereum Yellow Paper, appendix on
-account state), and the first example of FIPS 180-4."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check. ``required``: no run works without it; ``fix`` says what to do where it is not ok.
 
-    advice: everything works either way, and figures are steadier where it is ok; only then may ``ok`` be None, unknown
+    ok:     None where it is unknown (of advice) or is a note, neither right nor wrong
+    advice: everything works either way, and figures are steadier where it is ok
     """
 
     name: str
@@ -109,43 +104,49 @@ def _programs() -> list[Check]:
 
 
 def _backend(registry: Registry, name: str) -> list[Check]:
-    """Every device of a backend opens and hashes a known answer."""
+    """What the backend says of its drivers, and whether every device opens and hashes a known answer."""
     provider = registry.providers["backend", name]
-    fix = f"see the documentation of plugin {provider}"
+    checks = _findings(registry, name)
+    # What mends the drivers mends the devices, too.
+    fixes = dict.fromkeys(check.fix for check in checks if check.ok is False)
+    fix = "; ".join(fixes) or f"see the documentation of plugin {provider}"
     # Only what ships with chaindp is needed by a plain run.
     required = provider.startswith("cpu (chaindp ")
+    # A backend that has drivers to speak of has some that may take the process along when they fail.
+    answer = ask_alone if registry.backends[name].diagnose is not None else functools.partial(ask, registry)
     try:
-        devices = registry.devices(name)
-    except ChaindpError as error:
-        return [Check(f"backend {name}", False, str(error), fix, required)]
+        devices = answer("list", name)
+    except Exception as error:
+        return [*checks, Check(f"backend {name}", False, describe_error(error), fix, required)]
     if not devices:
-        return [Check(f"backend {name}", False, "no device", fix, required)]
-    checks = []
+        return [*checks, Check(f"backend {name}", False, "no device", fix, required)]
     for device in devices:
-        selector = f"{name}:{device.name}" if device.name else name
+        selector = f"{name}:{device}" if device else name
         try:
-            detail = _hash_known_answers(registry, selector)
+            (detail,) = answer("hash", selector)
             checks.append(Check(f"backend {selector}", True, detail, "", required))
         except Exception as error:
             checks.append(Check(f"backend {selector}", False, describe_error(error), fix, required))
     return checks
 
 
-def _hash_known_answers(registry: Registry, selector: str) -> str:
-    """What was hashed right; a ChaindpError or whatever the backend raises where it was not."""
-    backend = registry.open_backend(selector, threads=1)
+def _findings(registry: Registry, name: str) -> list[Check]:
+    """What a backend found when it looked at its drivers; none of it is needed by a plain run."""
+    diagnose = registry.backends[name].diagnose
+    if diagnose is None:
+        return []
+    fix = f"see the documentation of plugin {registry.providers['backend', name]}"
     try:
-        kernels = registry.kernel_set(backend)
-        tried = [name for name in KNOWN_ANSWERS if name in kernels.supported]
-        for name in tried:
-            message, digest = KNOWN_ANSWERS[name]
-            data = np.frombuffer(message, dtype=np.uint8)
-            output = kernels.call(name, data, np.array([0, len(message)], dtype=np.int64))
-            if output.shape != (1, 32) or output.tobytes().hex() != digest:
-                raise ChaindpError(f"{name} returns a wrong digest for a known message")
-    finally:
-        backend.close()
-    return f"{' and '.join(tried)} right" if tried else "opens; has no hash to try"
+        findings = list(diagnose())
+        wrong = [finding for finding in findings if not isinstance(finding, Finding)]
+        if wrong:
+            raise ChaindpError(f"yields {wrong[0]!r}, which is not a Finding")
+    except (Exception, SystemExit) as error:
+        return [Check(f"{name} diagnosis", False, describe_error(error), fix)]
+    return [
+        Check(f"{name} {found.name}", found.ok, found.detail, found.fix or (fix if found.ok is False else ""))
+        for found in findings
+    ]
 
 
 def _rocksdict() -> Check:
