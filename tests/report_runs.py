@@ -117,11 +117,48 @@ def one_pass(
             called = here | {"block": numbers, "kernel": kernel, "time_domain": "wall"}
             table.extend(blocks, **called, metric="kernel_compute", value=busy * share * rng.uniform(0.9, 1.1, blocks))
             table.extend(blocks, **called, metric="kernel_transfer", value=rng.uniform(1e4, 2e4, blocks))
+            called |= {"unit": "1", "time_domain": None}
+            table.extend(blocks, **called, metric="kernel_calls", value=np.full(blocks, 3))
+            table.extend(blocks, **called, metric="kernel_batch", value=rng.integers(1500, 2000, blocks))
     for metric, value in (("transactions", 1000), ("gas_used", 34e6), ("refused", 0), ("late_loads", 0), ("reruns", 0)):
         table.extend(blocks, **where, block=numbers, metric=metric, value=np.full(blocks, value), unit="1")
     for kind, spread in (("order", 133e6), ("queue", 800e6), ("visible", 900e6), ("final", 990e6)):
         row = where | {"block": numbers, "unit": "ns", "time_domain": "modelled" if kind == "order" else domain}
         table.extend(blocks, **row, metric=f"latency_{kind}", value=spread * rng.uniform(0.9, 1.1, blocks))
+
+
+def break_even_table(
+    kernels: Mapping[str, Mapping[int, tuple[float, float]]],
+    *,
+    backend: str = "gpu",
+    against: str = "cpu",
+    unit: str = "node",
+    transfer: float = 0.25,
+    spread: float = 0.02,
+    samples: int = 10,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The rows of a break-even: kernel to size to what a unit of work takes in ns, on ``backend`` and ``against``.
+
+    transfer: the share of the backend's time that is transfer
+    spread:   the standard deviation of the samples, as a share
+    """
+    table = SampleTable("run-1")
+    rng = np.random.default_rng(seed)
+    for kernel, sizes in kernels.items():
+        for size, times in sizes.items():
+            row = {"workload": f"{kernel}/{size}", "kernel": kernel, "repetition": np.arange(samples)}
+            for name, metric, each, moved in (
+                (backend, "break_even", times[0], transfer),
+                (against, "break_even_against", times[1], 0.0),
+            ):
+                here = row | {"backend_requested": name, "backend_ran": name, "time_domain": "wall", "device": ""}
+                calls = each * size * rng.normal(1.0, spread, samples)
+                parts = {"compute": calls * (1 - moved), "transfer": calls * moved, "work": np.full(samples, size)}
+                for part, values in parts.items():
+                    what = unit if part == "work" else "ns"
+                    table.extend(samples, **here, metric=f"{metric}_{part}", value=values, unit=what)
+    return table.frame()
 
 
 def instants(durations: np.ndarray, *, pipelined: bool) -> tuple[np.ndarray, np.ndarray]:

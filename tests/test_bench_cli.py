@@ -26,6 +26,43 @@ def chaindp_backends():
     )]
 """
 
+CLOCKED = """
+import time
+import chaindp_cpu
+from chaindp import hookimpl
+from chaindp.backend import Backend, BackendSpec, Capability, DeviceTimes
+
+CPU = next(spec for spec in chaindp_cpu.chaindp_backends() if spec.name == "cpu")
+
+class Clocked(Backend):
+    factor = 1
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.cpu, self.profile, self.took = CPU.factory(options), options.profile, 0
+
+    def keccak256(self, data, offsets):
+        began = time.perf_counter_ns()
+        digests = self.cpu.keccak256(data, offsets)
+        self.took += (time.perf_counter_ns() - began) * self.factor
+        return digests
+
+    def take_device_times(self):
+        took, self.took = self.took, 0
+        return DeviceTimes(took, 0, took) if self.profile else None
+
+class Lies(Clocked):
+    factor = 1000
+
+@hookimpl
+def chaindp_backends():
+    for name, kind in (("clocked", Clocked), ("lies", Lies)):
+        yield BackendSpec(
+            name=name, kind="other", summary="", factory=lambda options, name=name, kind=kind: kind(name, options),
+            capabilities={"keccak256": Capability()}, profiles=True,
+        )
+"""
+
 
 def test_the_cpu_is_checked_against_the_scalar_code(tmp_path: Path) -> None:
     arguments = "bench keccak256 --backend cpu --backend cpu:scalar --size 64 --size 300 --repeat 3 --threads 1 --json"
@@ -71,6 +108,31 @@ def test_a_liar_in_one_of_ten_thousand_is_caught_and_named(tmp_path: Path) -> No
     done = chaindp(*arguments.split()[:-1], site=tmp_path / "site", cwd=tmp_path)
     assert done.returncode == 1
     assert "liar" in done.stdout
+
+
+def test_device_times_stand_beside_wall_times_and_disagreement_is_shown(tmp_path: Path) -> None:
+    make_distribution(tmp_path / "site", "clocked-dist", CLOCKED)
+    arguments = "bench keccak256 --backend clocked --backend lies --size 2000 --repeat 3 --threads 1".split()
+    done = chaindp(*arguments, "--json", site=tmp_path / "site", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    rows = {(row["backend"], row["time_domain"]): row for row in document["rows"]}
+    assert list(rows) == [("clocked", "wall"), ("clocked", "device"), ("lies", "wall"), ("lies", "device")]
+    for row in rows.values():
+        assert (row["status"], row["output_matched"], row["repetitions_compared"]) == ("ok", True, 3)
+        assert row["wall_ns_per_unit"] > 0
+    problem = rows["lies", "device"]["disagreement"]
+    assert problem.startswith("device times cannot be in 3 of 3 repetitions: device events span")
+    assert [row["disagreement"] for row in rows.values()] == ["", "", "", problem]
+    frame = load(tmp_path / document["path"])
+    assert frame[frame["metric"] == "profiling_ratio"]["reason"].fillna("").tolist() == ["", problem]
+    assert "device times that cannot be" in frame.attrs["run"]["disagreement"]
+    done = chaindp(*arguments, site=tmp_path / "site", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # One row a line; the text of a cell may wrap.
+    shown = [line.split()[:3] for line in done.stdout.splitlines() if line.split()[:1] == ["keccak256"]]
+    assert shown == [["keccak256", *key] for key in rows]
+    assert done.stdout.count("DISAGREEMENT") == 1
 
 
 def test_a_plugin_that_claims_a_kernel_it_lacks(tmp_path: Path) -> None:

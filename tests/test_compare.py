@@ -139,6 +139,57 @@ def test_kernels_are_compared_backend_by_backend_and_single_ones_with_each_other
     assert (row.a, row.b, row.verdict) == ("A cpu", "B gpu", Verdict.FASTER)
 
 
+def store_clocks(folder: Path, wall: float, device: float, *, backend: str = "gpu", doubt: str = "") -> Path:
+    """A bench of one backend by the wall clock and by its device's own: ns a unit, copies under kernels."""
+    table = SampleTable(folder.name)
+    noise = np.random.default_rng(0).lognormal(0, 0.01, 20)
+    common = {"workload": "merkle_tree/64", "kernel": "merkle_tree", "backend_requested": backend}
+    for domain, ns in (("wall", wall), ("device", device)):
+        here = {**common, "time_domain": domain, "repetition": np.arange(20), "unit": "ns"}
+        table.extend(20, **here, metric="compute_time", value=ns * 100 * noise)
+        table.extend(20, **here, metric="transfer_time", value=ns * 50 * noise)
+        table.extend(20, **{**here, "unit": "node"}, metric="work", value=np.full(20, 100.0))
+        if domain == "device":
+            table.extend(20, **here, metric="device_span_time", value=ns * 110 * noise)
+            table.append(**common, time_domain=domain, metric="profiling_ratio", value=1.0, unit="1", reason=doubt)
+    return write_run(folder, table.frame(), {"run_id": folder.name, "kind": "bench"})
+
+
+def test_figures_of_two_clocks_are_compared_each_with_its_like(tmp_path: Path) -> None:
+    a, b = (
+        load(store_clocks(tmp_path / "a", 10.0, 8.0)),
+        load(store_clocks(tmp_path / "b", 10.0, 2.0, doubt="too long")),
+    )
+    rows = {(row.metric, row.what): row for row in compare_runs(a, b)}
+    assert {key: (row.time_domain, row.verdict) for key, row in rows.items()} == {
+        ("ns_per_unit", "merkle_tree/64"): ("wall", Verdict.NO_DIFFERENCE),
+        ("ns_per_unit_with_transfer", "merkle_tree/64"): ("wall", Verdict.NO_DIFFERENCE),
+        ("ns_per_unit", "merkle_tree/64 (device time)"): ("device", Verdict.FASTER),
+        ("ns_per_unit_with_transfer", "merkle_tree/64 (device time)"): ("device", Verdict.FASTER),
+    }
+    device = rows["ns_per_unit_with_transfer", "merkle_tree/64 (device time)"]
+    # What passed from the first event to the last, and not the sum of what overlapped.
+    assert device.a_median == pytest.approx(8.8, rel=0.02)
+    assert device.samples_a == 20
+    assert device.reason.endswith("; B gpu: too long")
+    assert "too long" not in rows["ns_per_unit", "merkle_tree/64"].reason
+
+
+def test_what_one_run_has_by_another_clock_only_is_never_ranked(tmp_path: Path) -> None:
+    both = load(store_clocks(tmp_path / "a", 10.0, 8.0))
+    wall, device = both[both["time_domain"] == "wall"], both[both["time_domain"] == "device"]
+    rows = compare_runs(both, device)
+    assert [(row.time_domain, row.verdict) for row in rows] == [("device", Verdict.NO_DIFFERENCE)] * 2
+    rows = compare_runs(wall, device)
+    assert [row.verdict for row in rows] == [None, None]
+    assert all("not ranked across time domains: A gpu is in wall" in row.reason for row in rows)
+    other = load(store_clocks(tmp_path / "b", 5.0, 4.0, backend="fpga"))
+    pairs = [(row.a, row.b, row.time_domain, row.verdict) for row in compare_runs(both, other)]
+    assert pairs == [("A gpu", "B fpga", domain, Verdict.FASTER) for domain in ("wall", "device", "wall", "device")]
+    single = load(store_bench(tmp_path / "c", {"cpu": 10.0}))
+    assert [row.time_domain for row in compare_runs(single, both)] == ["wall", "wall"]
+
+
 def test_transfer_is_judged_apart(tmp_path: Path) -> None:
     a = store_bench(tmp_path / "a", {"gpu": 10.0}, transfer=10.0)
     b = store_bench(tmp_path / "b", {"gpu": 5.0}, transfer=15.0)

@@ -70,14 +70,17 @@ TEXTS = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size
         ablate=st.lists(TEXTS, max_size=3).map(tuple),
         threads=st.integers(1, 4096),
         slot_s=st.floats(1e-9, 60),
-    )
+    ),
+    st.floats(0, 86_400),
 )
-def test_the_command_of_a_run_gives_its_configuration_again(config: RunConfig) -> None:
-    words = command_of({"kind": "pipeline", "config": json.loads(json.dumps(asdict(config)))})
+def test_the_command_of_a_run_gives_its_configuration_again(config: RunConfig, seconds: float) -> None:
+    options = asdict(config) | {"break_even_s": seconds}
+    words = command_of({"kind": "pipeline", "config": json.loads(json.dumps(options))})
     assert words[:2] == ["chaindp", "run"]
     options = parsed(run, words[2:])
     assert options.pop("out") is None
     assert options.pop("as_json") is False
+    assert options.pop("break_even_s") == seconds
     levels = tuple(parse_levels(options.pop("levels")))
     assert RunConfig(levels=levels, **options) == config
 

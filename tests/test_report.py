@@ -294,7 +294,7 @@ def test_two_workloads_in_one_table_are_two_sections(tmp_path: Path) -> None:
     tables = [pipeline_table(workload=name, **SMALL) for name in ("erc20", "transfers")]
     runs = read_runs([made(tmp_path, pd.concat(tables, ignore_index=True))])
     assert [run.label for run in runs] == ["run, erc20", "run, transfers"]
-    assert all(len(run_report(run).sections) == 8 for run in runs)
+    assert all(len(run_report(run).sections) == 9 for run in runs)
 
 
 def test_no_text_of_a_run_becomes_markup(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from chaindp.report.html import write_report
 from conftest import REPOSITORY
-from report_runs import bench_table, comparison_row, pipeline_table, write
+from report_runs import bench_table, break_even_table, comparison_row, pipeline_table, write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -62,7 +63,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, int
     sides = {"cpu": [*rng.normal(58, 1, 20), 99.0], HOSTILE: rng.normal(29, 1, 20)}
     bench = bench_table(sides, work_unit=HOSTILE)
     slower = comparison_row(what=HOSTILE * 3, a=HOSTILE, verdict="slower", ratio=0.9, low=0.8, high=0.95)
+    curves = {
+        "trie_hash": {16: (900.0, 60.0), 256: (70.0, 55.0), 4096: (20.0, 50.0)},
+        "merkle_tree": {16: (50.0, 90.0), 64: (9.0, 80.0)},
+    }
+    measured = [
+        pipeline_table(levels=(0, 4, 5), again=True, fast=HOSTILE),
+        break_even_table(curves, backend=HOSTILE, unit=HOSTILE),
+    ]
     sources = {
+        "break-even": [write(folder / "even", pd.concat(measured, ignore_index=True), "pipeline")],
         "reference": [REPOSITORY / "results" / "reference"],
         "kernels": [
             write(folder / "bench", bench, "bench", evil=HOSTILE),
@@ -78,7 +88,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, int
     return {name: (report.path, report.charts) for name, report in written.items()}
 
 
-@pytest.mark.parametrize("name", ["reference", "kernels", "all failed", "all levels"])
+@pytest.mark.parametrize("name", ["break-even", "reference", "kernels", "all failed", "all levels"])
 def test_a_page_is_drawn_whole_without_the_network(name: str, browser: Any, pages: dict[str, tuple[Path, int]]) -> None:
     path, charts = pages[name]
     page = browser.new_page(viewport={"width": 1400, "height": 900})

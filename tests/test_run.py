@@ -18,6 +18,7 @@ from chaindp.cli import main
 from plugin_site import chaindp, make_distribution
 
 SMALL = ("--txs", "300", "--block-txs", "100", "--accounts", "500", "--repeat", "1", "--slot", "0.001")
+SMALL += ("--break-even", "0")  # tests/test_breakeven.py has it on
 
 
 def run(tmp_path: Path, *arguments: str, site: Path | None = None, status: int = 0) -> dict[str, Any]:

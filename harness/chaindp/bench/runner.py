@@ -3,92 +3,58 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from chaindp.backend import Backend, TimeDomain
+from chaindp.backend import TimeDomain
 from chaindp.bench import inputs
-from chaindp.errors import ChaindpError, PluginError
+from chaindp.bench.rows import BenchPlan, BenchResult, Contender, report, report_broken
+from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.measure import outputs
-from chaindp.measure.statistics import outlier_notes, summarize
-from chaindp.measure.warmup import WarmUp, warm_up
+from chaindp.measure.device_clock import impossible_times
+from chaindp.measure.warmup import warm_up
 from chaindp.plugins import Registry, describe_error, select
 from chaindp.results.table import SampleTable
 
 __all__ = ["BenchPlan", "BenchResult", "run_bench"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchPlan:
-    """What to measure. ``sizes`` empty means each kernel's own; ``backends`` are ``name`` or ``name:device``."""
-
-    kernels: Sequence[str]
-    backends: Sequence[str] = ("cpu",)
-    sizes: Sequence[int] = ()
-    repeat: int = 10
-    threads: int = 1
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BenchResult:
-    """``rows``: one a kernel, backend and size, as the JSON has them; ``table``: one row a sample."""
-
-    rows: list[dict[str, object]]
-    table: SampleTable
-
-    @property
-    def holds(self) -> bool:
-        """Whether nothing failed."""
-        return all(row["status"] != "failed" for row in self.rows)
-
-
-@dataclass(slots=True)
-class _Contender:
-    """One requested backend at one kernel and size, and what was seen of it."""
-
-    selector: str
-    kernels: KernelSet | None = None
-    skipped: str = ""
-    failed: str = ""
-    compared: list[str] = field(default_factory=list)
-    compute_ns: list[int] = field(default_factory=list)
-    transfer_ns: list[int] = field(default_factory=list)
-    units: list[int] = field(default_factory=list)
-    differs: list[str] = field(default_factory=list)
-    output_bytes: int = 0
-    warm_up: WarmUp | None = None
-    last: tuple[Any, Any] | None = None
-
-    @property
-    def runs(self) -> bool:
-        return self.kernels is not None and not self.skipped and not self.failed
-
-
 class _Backends:
-    """The open backends of one bench, each opened once, references included."""
+    """The open backends of one bench, each way of opening it once, references included."""
 
     def __init__(self, registry: Registry, threads: int) -> None:
         self.registry = registry
         self.threads = threads
-        self.open: dict[str, KernelSet | PluginError] = {}
+        self.open: dict[tuple[str, bool], KernelSet | PluginError | UsageError] = {}
 
-    def get(self, selector: str) -> KernelSet:
-        """The kernels of a backend; PluginError, the same one each time, where it does not open."""
-        if selector not in self.open:
+    def ways(self, selector: str) -> tuple[bool, ...]:
+        """How a backend is measured: plainly, and a second time with ``profile`` where it can."""
+        spec = self.registry.backends.get(selector.partition(":")[0])
+        return (False, True) if spec is not None and spec.profiles else (False,)
+
+    def get(self, selector: str, *, profile: bool = False) -> KernelSet:
+        """The kernels of a backend; PluginError, the same one each time, where it does not open.
+
+        A UsageError without ``profile`` is the user's, and of no use a second time. With it, the device is one that
+        the backend cannot profile, and that is kept like a PluginError.
+        """
+        key = (selector, profile)
+        if key not in self.open:
             try:
-                self.open[selector] = self.registry.kernel_set(
-                    self.registry.open_backend(selector, threads=self.threads)
-                )
+                backend = self.registry.open_backend(selector, threads=self.threads, profile=profile)
+                self.open[key] = self.registry.kernel_set(backend)
             except PluginError as error:
-                self.open[selector] = error
-        found = self.open[selector]
-        if isinstance(found, PluginError):
+                self.open[key] = error
+            except UsageError as error:
+                if not profile:
+                    raise
+                self.open[key] = error
+        found = self.open[key]
+        if isinstance(found, ChaindpError):
             raise found
         return found
 
@@ -112,6 +78,10 @@ def run_bench(
 ) -> BenchResult:
     """Measure every kernel of the plan on every backend at every size.
 
+    A backend whose spec says ``profiles`` has two rows: one of a plain instance, by the wall clock, and one of a second
+    instance that was opened with ``profile``, by the device's own clock. Both get the same input in every repetition.
+    A backend that does not take part at all has one row, which says why.
+
     advance: called with a description before each combination of kernel, backend and size
     warn:    takes one line for what goes wrong without touching a figure
 
@@ -127,17 +97,18 @@ def run_bench(
                 backends.get(selector)
             except PluginError as error:
                 warn(str(error))
+        contenders = sum(len(backends.ways(selector)) for selector in plan.backends)
         for spec in specs:
             for size in plan.sizes or spec.sizes or (1,):
-                inputs.check_fits(registry, spec, size, 2 + 2 * len(plan.backends))
+                inputs.check_fits(registry, spec, size, 2 + 2 * contenders)
         for spec in specs:
-            vetted: dict[str, _Contender] = {}
+            vetted: dict[tuple[str, bool], Contender] = {}
             for size in plan.sizes or spec.sizes or (1,):
                 _bench_size(registry, backends, plan, spec, size, vetted, result, advance)
     finally:
         backends.close(warn)
     for row in registry.broken:
-        _report_broken(row.name, f"plugin {row.label} was left out: {row.reason}", result)
+        report_broken(row.name, f"plugin {row.label} was left out: {row.reason}", result)
     return result
 
 
@@ -147,22 +118,25 @@ def _bench_size(
     plan: BenchPlan,
     spec: KernelSpec,
     size: int,
-    vetted: dict[str, _Contender],
+    vetted: dict[tuple[str, bool], Contender],
     result: BenchResult,
     advance: Callable[[str], None],
 ) -> None:
     contenders = []
     for selector in plan.backends:
         advance(f"{spec.name} {size} {selector}")
-        if selector not in vetted:
-            vetted[selector] = _vet(registry, backends, plan, spec, selector)
-        seen = vetted[selector]
-        contender = _Contender(selector, seen.kernels, seen.skipped, seen.failed, list(seen.compared))
-        if contender.runs:
-            _guard(contender, _warm_up, plan, spec, size)
-        contenders.append(contender)
+        for profile in backends.ways(selector):
+            if (selector, profile) not in vetted:
+                vetted[selector, profile] = _vet(registry, backends, plan, spec, selector, profile)
+            seen = vetted[selector, profile]
+            contender = Contender(selector, profile, seen.kernels, seen.skipped, seen.failed, list(seen.compared))
+            if contender.runs:
+                _guard(contender, _warm_up, plan, spec, size)
+            contenders.append(contender)
+            if not seen.runs:
+                break  # what keeps it from running at all keeps it from being profiled, and is said once
     golden = _Golden(spec, plan.seed, size)
-    order = np.random.default_rng([plan.seed, size, 1])
+    orders = _orders(len(contenders), plan.seed, size)
     for repetition in range(plan.repeat):
         pristine = inputs.generate(spec, plan.seed, size, repetition)
         units = int(spec.units(*pristine))
@@ -171,23 +145,42 @@ def _bench_size(
                 contender.skipped = contender.skipped or f"size {size} has no {spec.unit} to time"
             break
         expected = _References(backends, spec, pristine, golden, units)
-        # Another order each time, so that no backend always inherits the caches or the clock of the same other one.
-        for index in order.permutation(len(contenders)):
+        for index in next(orders):
             contender = contenders[index]
             if contender.runs:
                 _guard(contender, _sample, spec, pristine, units, expected, repetition)
     for contender in contenders:
         _guard(contender, _settle, spec)
-        _report(contender, spec, size, plan, result)
+    plain = {contender.selector: contender for contender in contenders if not contender.profile}
+    for contender in contenders:
+        report(contender, plain[contender.selector], spec, size, plan, result)
 
 
-def _vet(registry: Registry, backends: _Backends, plan: BenchPlan, spec: KernelSpec, selector: str) -> _Contender:
+def _orders(count: int, seed: int, size: int) -> Iterator[np.ndarray]:
+    """Orders int64[count] without end, so that no contender always inherits caches or clock of the same other one.
+
+    Every second one is the one before it backwards: of orders that are drawn each by itself, ten of two contenders are
+    all the same in one bench of 500.
+    """
+    rng = np.random.default_rng([seed, size, 1])
+    while True:
+        order = rng.permutation(count)
+        yield order
+        yield order[::-1]
+
+
+def _vet(
+    registry: Registry, backends: _Backends, plan: BenchPlan, spec: KernelSpec, selector: str, profile: bool
+) -> Contender:
     """Whether a backend takes part for this kernel, and its fixed vectors and golden cases, once for all sizes."""
-    contender = _Contender(selector)
+    contender = Contender(selector, profile)
     try:
-        contender.kernels = backends.get(selector)
+        contender.kernels = backends.get(selector, profile=profile)
     except PluginError as error:
         contender.failed = str(error)
+        return contender
+    except UsageError as error:
+        contender.skipped = f"backend {selector} does not open with profiling: {error}"
         return contender
     backend = contender.kernels.backend
     capability = registry.backends[backend.name].capability(spec.name)
@@ -203,7 +196,7 @@ def _vet(registry: Registry, backends: _Backends, plan: BenchPlan, spec: KernelS
     return contender
 
 
-def _prove(contender: _Contender, backends: _Backends, plan: BenchPlan, spec: KernelSpec) -> None:
+def _prove(contender: Contender, backends: _Backends, plan: BenchPlan, spec: KernelSpec) -> None:
     assert contender.kernels is not None
     backend = contender.kernels.backend
     backend.warm_up([spec.name])
@@ -219,7 +212,7 @@ def _prove(contender: _Contender, backends: _Backends, plan: BenchPlan, spec: Ke
         contender.compared += [compared] if compared else []
     if reference is not None:
         contender.compared.append(f"{reference.backend.label} in full")
-    contender.failed = _blame(contender, spec, problem) if problem else ""
+    contender.failed = contender.blame(spec, problem) if problem else ""
 
 
 def _reference(backends: _Backends, spec: KernelSpec, label: str) -> KernelSet | None:
@@ -289,7 +282,7 @@ class _References:
         return name, self.outputs[name]
 
 
-def _warm_up(contender: _Contender, plan: BenchPlan, spec: KernelSpec, size: int) -> None:
+def _warm_up(contender: Contender, plan: BenchPlan, spec: KernelSpec, size: int) -> None:
     kernels = contender.kernels
     assert kernels is not None
 
@@ -302,7 +295,7 @@ def _warm_up(contender: _Contender, plan: BenchPlan, spec: KernelSpec, size: int
 
 
 def _sample(
-    contender: _Contender,
+    contender: Contender,
     spec: KernelSpec,
     pristine: tuple[Any, ...],
     units: int,
@@ -317,18 +310,27 @@ def _sample(
     output = kernels.call(spec.name, *args)
     calls = kernels.take_calls()
     if outputs.changed_arguments(args, pristine):
-        raise PluginError(_blame(contender, spec, "a call changes its arguments"))
+        raise PluginError(contender.blame(spec, "a call changes its arguments"))
+    times = [call.device for call in calls if call.device is not None]
+    if contender.profile and len(times) < len(calls):
+        raise PluginError(contender.blame(spec, "its spec says that it profiles, but a call has no device times"))
     # Only now is the previous output compared: memory that a later call overwrites shows itself by that.
     _settle(contender, spec)
-    contender.compute_ns.append(sum(call.compute_ns for call in calls))
-    contender.transfer_ns.append(sum(call.transfer_ns for call in calls))
+    wall = [call.compute_ns + call.transfer_ns for call in calls]
+    clocked = times if contender.profile else calls
+    contender.compute_ns.append(sum(int(one.compute_ns) for one in clocked))
+    contender.transfer_ns.append(sum(int(one.transfer_ns) for one in clocked))
+    contender.wall_ns.append(sum(wall))
     contender.units.append(units)
+    if contender.profile:
+        contender.span_ns.append(sum(int(one.span_ns) for one in times))
+        contender.doubts.append("; ".join(filter(None, map(impossible_times, times, wall))))
     reference = expected.of(kernels.backend.label)
     if reference is not None:
         contender.last = (output, (*reference, repetition))
 
 
-def _settle(contender: _Contender, spec: KernelSpec) -> None:
+def _settle(contender: Contender, spec: KernelSpec) -> None:
     """Compare the output that is waiting for it."""
     if contender.last is None:
         return
@@ -338,96 +340,11 @@ def _settle(contender: _Contender, spec: KernelSpec) -> None:
     contender.differs.append(problem and f"{problem} (repetition {repetition})")
 
 
-def _guard(contender: _Contender, work: Callable[..., None], *args: Any) -> None:
+def _guard(contender: Contender, work: Callable[..., None], *args: Any) -> None:
     """Do the work on a contender; what a backend raises is this contender's failure and nobody else's."""
     try:
         work(contender, *args)
     except ChaindpError as error:
         contender.failed = str(error)
     except Exception as error:
-        contender.failed = f"backend {contender.selector} raises {describe_error(error)}"
-
-
-def _blame(contender: _Contender, spec: KernelSpec, problem: str) -> str:
-    return f"backend {contender.selector}, kernel {spec.name}: {problem}"
-
-
-def _report(contender: _Contender, spec: KernelSpec, size: int, plan: BenchPlan, result: BenchResult) -> None:
-    """Add the summary row and the samples of one contender."""
-    backend: Backend | None = contender.kernels.backend if contender.kernels is not None else None
-    wrong = [problem for problem in contender.differs if problem]
-    if wrong and not contender.failed:
-        more = f", and {len(wrong) - 1} more of {plan.repeat} repetitions" if len(wrong) > 1 else ""
-        contender.failed = _blame(contender, spec, wrong[0] + more)
-    status = "failed" if contender.failed else "skipped" if contender.skipped else "ok"
-    # Right on vectors and small inputs is not yet right here: where no timed output was compared, this is null.
-    compared = bool(contender.differs) or status == "failed"
-    matched = None if contender.skipped or backend is None or not compared else status == "ok"
-    row: dict[str, object] = {
-        "kernel": spec.name,
-        "backend": contender.selector,
-        "device": backend.device if backend is not None else None,
-        "size": size,
-        "threads": backend.threads if backend is not None else plan.threads,
-        "time_domain": backend.time_domain.value if backend is not None else None,
-        "ns_per_unit": None,
-        "units_per_s": None,
-        "transfer_ns": None,
-        "output_matched": matched,
-        "status": status,
-        "reason": contender.failed or contender.skipped,
-        "unit": spec.unit,
-        "repeat": len(contender.compute_ns),
-        "compared_with": ", ".join(contender.compared),
-        "repetitions_compared": len(contender.differs),
-    }
-    if contender.warm_up is not None:
-        row |= {"warm_up_calls": contender.warm_up.calls, "warm_up_stable": contender.warm_up.stable}
-    common = {
-        "workload": f"{spec.name}/{size}",
-        "kernel": spec.name,
-        "backend_requested": contender.selector,
-        "backend_ran": backend.label if backend is not None else None,
-        "device": row["device"],
-        "time_domain": row["time_domain"],
-    }
-    count = len(contender.compute_ns)
-    samples: dict[str, Any] = {
-        "repetition": np.arange(count),
-        **common,
-        "status": status,
-        "reason": row["reason"],
-        "output_matched": matched,
-    }
-    if status == "ok" and contender.compute_ns:
-        compute = np.array(contender.compute_ns, dtype=np.float64)
-        per_unit = compute / np.array(contender.units)
-        stats, notes = summarize(per_unit, seed=plan.seed), outlier_notes(per_unit)
-        row |= {
-            "ns_per_unit": stats.median,
-            "units_per_s": 1e9 / stats.median if stats.median > 0 else None,
-            "transfer_ns": float(np.median(contender.transfer_ns)),
-            "ns_per_unit_min": stats.minimum,
-            "ns_per_unit_q1": stats.q1,
-            "ns_per_unit_q3": stats.q3,
-            "ns_per_unit_max": stats.maximum,
-            "ns_per_unit_low": stats.low,
-            "ns_per_unit_high": stats.high,
-            "outliers": sum(note != "" for note in notes),
-        }
-        samples["reason"] = notes
-    result.table.extend(count, metric="compute_time", value=contender.compute_ns, unit="ns", **samples)
-    result.table.extend(count, metric="transfer_time", value=contender.transfer_ns, unit="ns", **samples)
-    result.table.extend(count, metric="work", value=contender.units, unit=spec.unit, **samples)
-    if count == 0:
-        result.table.append(metric="compute_time", unit="ns", **{**samples, "repetition": None})
-    result.rows.append(row)
-
-
-def _report_broken(name: str, reason: str, result: BenchResult) -> None:
-    """The failure row of a plugin that was left out."""
-    keys = ("kernel", "device", "size", "threads", "time_domain", "ns_per_unit", "units_per_s", "transfer_ns")
-    row: dict[str, object] = dict.fromkeys(keys)
-    row |= {"backend": name, "output_matched": None, "status": "failed", "reason": reason}
-    result.rows.append(row)
-    result.table.append(backend_requested=name, metric="plugin", status="failed", reason=reason)
+        contender.failed = f"backend {contender.title} raises {describe_error(error)}"

@@ -11,20 +11,21 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from chaindp.backend import Tuning
 from chaindp.bench import inputs
-from chaindp.errors import PluginError, UsageError
+from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.measure import outputs
 from chaindp.measure.warmup import WarmUp, warm_up
-from chaindp.plugins import Registry, select
+from chaindp.plugins import Registry, describe_error, select
 
 __all__ = ["Job", "LocalSide", "Sample", "Side", "SideInfo", "WorkerSide", "output_digest"]
 
@@ -89,16 +90,26 @@ class Side(Protocol):
 
 
 class LocalSide:
-    """A backend in this process, with an instance of its own; ``last`` is shared by sides that get the same input."""
+    """A backend in this process, with an instance of its own.
+
+    last:   shared by sides that get the same input
+    tuning: kernel to the tuning that replaces the backend's own choice
+    """
 
     def __init__(
-        self, registry: Registry, selector: str, threads: int, label: str = "", last: inputs.LastInputs | None = None
+        self,
+        registry: Registry,
+        selector: str,
+        threads: int,
+        label: str = "",
+        last: inputs.LastInputs | None = None,
+        tuning: Mapping[str, Tuning] | None = None,
     ) -> None:
         self.label = label or selector
         self._last = last or inputs.LastInputs()
         self._registry = registry
         self._threads = threads
-        self._backend = registry.open_backend(selector, threads=threads)
+        self._backend = registry.open_backend(selector, threads=threads, tuning=tuning)
         self._kernels = registry.kernel_set(self._backend)
         self._output_bytes = 0
 
@@ -111,7 +122,14 @@ class LocalSide:
         if spec.name not in supported:
             skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
         else:
-            backend.warm_up([spec.name])
+            try:
+                backend.warm_up([spec.name])
+            except ChaindpError:
+                raise
+            except Exception as error:  # whatever a driver raises is this backend's failure
+                raise PluginError(
+                    f"backend {self.label} does not warm up {spec.name}: {describe_error(error)}"
+                ) from error
             self._check(spec, job)
         provider = self._registry.providers["backend", backend.name]
         return SideInfo(backend.label, backend.device, backend.time_domain.value, provider, skipped)
@@ -170,7 +188,10 @@ class LocalSide:
 
     def close(self) -> None:
         """See ``Side``."""
-        self._backend.close()
+        try:
+            self._backend.close()
+        except Exception as error:  # as at warm-up
+            raise PluginError(f"backend {self.label} does not close: {describe_error(error)}") from error
 
     def _spec(self, job: Job) -> KernelSpec:
         return select(self._registry.kernels, job.kernel, "kernel", self._registry.broken)

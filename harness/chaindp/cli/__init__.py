@@ -29,6 +29,7 @@ COMMANDS = {
     "run": ("chaindp.cli.run:run", "Run the pipeline over a workload, level by level."),
     "bench": ("chaindp.cli.bench:bench", "Measure kernels alone, on one or more backends."),
     "compare": ("chaindp.cli.compare:compare", "Say which of two runs, backends or revisions is faster, and how sure."),
+    "tune": ("chaindp.cli.tune:tune", "Find and store the tuning of a backend that is fastest on a device."),
     "report": ("chaindp.cli.report:report", "Write one self-contained HTML file, or Markdown, about runs."),
     "trace": ("chaindp.cli.trace:trace", "Write the pipeline of a run as a trace for Perfetto or Chrome."),
     "conform": ("chaindp.cli.conform:conform", "Run the conformance suite on a backend."),

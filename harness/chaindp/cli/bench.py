@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from chaindp.bench import BenchPlan, BenchResult, run_bench
 from chaindp.bench.inputs import MEMORY_RULE
 from chaindp.cli import output
+from chaindp.measure.device_clock import DISAGREEMENT_RULE
 from chaindp.measure.environment import collect
 from chaindp.measure.statistics import OUTLIER_RULE
 from chaindp.measure.warmup import WARM_UP_RULE
@@ -69,6 +71,9 @@ def bench(
     output is compared in full: with backend cpu, cpu itself with cpu:scalar, and that one with the golden reference
     in plain Python. A kernel that a backend lacks is a row with status skipped; a wrong output is one with status
     failed, and exit status 1.
+
+    A backend whose device has a clock of its own has a second row, of time domain device: compute and transfer by
+    device events, the whole call on the wall clock beside them, and whatever makes these disagree.
     """
     registry = load_plugins(output.warn)
     if kernels == ("all",):
@@ -112,6 +117,7 @@ def _provenance(registry: Registry, plan: BenchPlan, run_id: str) -> dict[str, A
         "warm_up": WARM_UP_RULE,
         "memory": MEMORY_RULE,
         "outliers": OUTLIER_RULE,
+        "disagreement": DISAGREEMENT_RULE,
         "environment": collect(registry=registry, warn=output.warn),
     }
 
@@ -120,6 +126,7 @@ def _print(result: BenchResult, path: Path) -> None:
     columns = (
         "kernel",
         "backend",
+        "clock",
         "size",
         "threads",
         "ns/unit",
@@ -127,6 +134,7 @@ def _print(result: BenchResult, path: Path) -> None:
         "units/s",
         "unit",
         "transfer",
+        "wall/unit",
         "status",
         "compared with / reason",
     )
@@ -137,16 +145,25 @@ def _print(result: BenchResult, path: Path) -> None:
             [
                 row["kernel"],
                 row["backend"],
+                row["time_domain"],
                 row["size"],
                 row["threads"],
                 f"{row['ns_per_unit']:.4g}" if timed else "",
                 f"{row['ns_per_unit_q1']:.4g}-{row['ns_per_unit_q3']:.4g}" if timed else "",
-                f"{row['units_per_s']:.4g}" if timed else "",
+                f"{row['units_per_s']:.4g}" if row["units_per_s"] is not None else "",
                 row.get("unit"),
                 f"{row['transfer_ns'] / 1e3:.4g} us" if timed else "",  # type: ignore[operator]
+                f"{row['wall_ns_per_unit']:.4g}" if timed else "",
                 row["status"],
-                row["reason"] or row.get("compared_with"),
+                _remarks(row),
             ]
         )
-    output.table("Kernels", columns, rows, right=("size", "threads", "ns/unit", "quartiles", "units/s", "transfer"))
+    figures = ("size", "threads", "ns/unit", "quartiles", "units/s", "transfer", "wall/unit")
+    output.table("Kernels", columns, rows, right=figures)
     click.echo(f"samples: {path}")
+
+
+def _remarks(row: Mapping[str, object]) -> str:
+    """What a reader has to know of a row besides its figures; a disagreement of clocks comes first."""
+    said = str(row["reason"] or row.get("compared_with") or "")
+    return f"DISAGREEMENT: {row['disagreement']}; {said}" if row["disagreement"] else said

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
+from chaindp.cli.params import FiniteRange
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from chaindp.pipeline.run import LevelOutcome, RunConfig, RunOutcome
+    from chaindp.plugins import Registry
+    from chaindp.results.table import SampleTable
 
 PLOT = "ladder.png"
 SUMMARY = "summary.txt"
+SIZES = 9
+"""Batch sizes a kernel that a progress bar expects of the break-even."""
 
 
 @click.command()
@@ -45,13 +50,23 @@ SUMMARY = "summary.txt"
 @click.option(
     "--slot", "slot_s", type=float, default=0.02, show_default=True, help="Slot of the consensus, in seconds."
 )
+@click.option(
+    "--break-even",
+    "break_even_s",
+    type=FiniteRange(0, 86_400),
+    default=6.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --backend: how long to look for the batch sizes from which it wins; 0 is not at all.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder for the run folder [results/runs].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
+def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **options: Any) -> int:
     """Run the pipeline over a workload and print what every level gave.
 
     Every level runs all seven stages over the same transactions and must reach the same roots. A backend named with
-    --backend takes over at DP5, or at the highest level of the run where that is lower.
+    --backend takes over at DP5, or at the highest level of the run where that is lower; after the levels its kernels
+    are measured by batch size.
     """
     from chaindp.pipeline.levels import parse_levels
     from chaindp.pipeline.run import RunConfig, measure_run
@@ -68,12 +83,14 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
     steps = config.repeat * (len(config.levels) + 1) + len(config.levels) + 1
     with output.progress(config.workload, steps) as advance:
         outcome = measure_run(config, registry, table, advance)
+    if config.backends:
+        outcome.failures += _measure_break_even(config, registry, table, break_even_s)
     for row in registry.broken:
         reason = f"plugin {row.label} is broken: {row.reason}"
         outcome.failures.append(reason)
         table.append(metric="plugin", status="failed", reason=reason)
     frame = table.frame()
-    path = _write(run_id, folder, frame, config, outcome, registry)
+    path = _write(run_id, folder, frame, config, break_even_s, outcome, registry)
     for failure in outcome.failures:
         output.warn(failure)
     if as_json:
@@ -84,12 +101,37 @@ def run(levels: str, out: Path | None, as_json: bool, **options: Any) -> int:
     return 1 if outcome.failures else 0
 
 
+def _measure_break_even(config: RunConfig, registry: Registry, table: SampleTable, seconds: float) -> list[str]:
+    """Measure by batch size what the backends that were asked for ran; a row says why where it is not. What failed."""
+    from chaindp.bench.breakeven import BreakEvenPlan, measure_break_even, subjects_of
+    from chaindp.results.breakeven import served_kernels
+
+    why = "not measured: --break-even is 0" if seconds == 0 else ""
+    subjects = []
+    if not why:
+        selectors = {request.rpartition("=")[2] for request in config.backends}
+        subjects = subjects_of(served_kernels(table.frame(), selectors))
+        why = "" if subjects else "not measured: no level holds in which a backend that was asked for ran a kernel"
+    if why:
+        table.append(metric="break_even_compute", status="skipped", reason=why)
+        return []
+    plan = BreakEvenPlan(subjects=subjects, seconds=seconds, threads=config.threads, seed=config.seed)
+    with output.progress("break-even", len(subjects) * SIZES) as advance:
+        return measure_break_even(registry, plan, table, advance=advance, warn=output.warn)
+
+
 def _measured(frame: pd.DataFrame) -> bool:
     return bool(((frame["metric"] == "tps") & (frame["status"] == "ok")).any())
 
 
 def _write(
-    run_id: str, folder: Path, frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome, registry: Any
+    run_id: str,
+    folder: Path,
+    frame: pd.DataFrame,
+    config: RunConfig,
+    break_even_s: float,
+    outcome: RunOutcome,
+    registry: Registry,
 ) -> Path:
     from chaindp.measure import environment
     from chaindp.results.store import write_run
@@ -97,7 +139,7 @@ def _write(
     document = {
         "run_id": run_id,
         "kind": "pipeline",
-        "config": asdict(config),
+        "config": asdict(config) | {"break_even_s": break_even_s},
         "consensus": outcome.consensus,
         "workload": {"name": config.workload, "seed": config.seed, "digest": outcome.workload_digest},
         "levels": {f"DP{number}": _level(level) for number, level in outcome.levels.items()},
@@ -135,10 +177,12 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
 
     from chaindp.pipeline.levels import LEVELS
     from chaindp.results import summary
+    from chaindp.results.breakeven import break_even, why_not
     from chaindp.results.noise import level_verdicts
 
     rows: list[dict[str, Any]] = []
     document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": rows}
+    document |= {"gains": [], "break_even": [], "break_even_missing": why_not(frame) if config.backends else []}
     for number, level in outcome.levels.items():
         row: dict[str, Any] = {"workload": config.workload, "level": number, "mode": config.mode}
         row |= dict.fromkeys(("tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit"))
@@ -174,7 +218,27 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         row["latencies"] = waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index")
     document["harness_overhead"] = summary.harness_overhead(frame)
     document["explanation"] = summary.explain(frame)
+    document["gains"] = _gains(frame)
+    document["break_even"] = [found.row() for found in break_even(frame)]
     return document
+
+
+def _gains(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """What backends that were asked for gained over the level below, with what their kernels took, by stage."""
+    from chaindp.results.summary import gains, kernel_costs
+
+    costs = kernel_costs(frame)
+    rows = []
+    for gain in gains(frame).astype(object).to_dict("records"):
+        mine = costs[(costs["workload"] == gain["workload"]) & (costs["level"] == gain["level"])]
+        stages = mine.drop(columns=["workload", "level", "below"]).set_index("stage")
+        rows.append({**gain, "stages": stages.rename(columns=_COST_KEYS).to_dict("index")})
+    return rows
+
+
+_COST_KEYS = {
+    f"{name}{below}": f"{name}{below}_ns_per_tx" for name in ("compute", "transfer") for below in ("", "_below")
+}
 
 
 def _text(frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> str:

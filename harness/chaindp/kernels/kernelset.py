@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chaindp.backend import Backend
+from chaindp.backend import Backend, DeviceTimes
 from chaindp.errors import CapabilityError, ChaindpError, PluginError
 from chaindp.kernels import compose
 from chaindp.kernels.merkle import node_count
@@ -22,7 +22,10 @@ __all__ = ["KernelCall", "KernelSet"]
 class KernelCall:
     """One call of a kernel: who ran it, where the time went, and what is needed to check its result afterwards.
 
-    ``kept`` is false where arguments and result were not kept: it was not asked for, or there was no more room.
+    compute_ns, transfer_ns: on the wall clock; together they are the whole call
+    kept:   false where arguments and result were not kept: it was not asked for, or there was no more room
+    device: what the device's own clock measured of this call; None where the backend was not opened with ``profile``
+    units:  units of work of the call; None where nobody has counted them (the audit does, outside of all timing)
     """
 
     kernel: str
@@ -32,6 +35,8 @@ class KernelCall:
     args: tuple[Any, ...] = ()
     output: Any = None
     kept: bool = False
+    device: DeviceTimes | None = None
+    units: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,6 +50,9 @@ class KernelSet:
 
     A backend is given views that it cannot write through. Whatever it raises, and a result of the wrong shape or dtype,
     is a PluginError that names backend and kernel.
+
+    A backend that was opened with ``profile`` keeps device times for all of its calls at once: to tell them apart, one
+    thread at a time may call it.
     """
 
     backend: Backend
@@ -63,6 +71,8 @@ class KernelSet:
         method = self.backend.kernel(kernel)
         args = tuple(_sealed(arg) if isinstance(arg, np.ndarray) else arg for arg in args)
         try:
+            # What earlier work left over is not of this call. Both questions are asked outside of what is timed.
+            self.backend.take_device_times()
             started = time.perf_counter_ns()
             buffers = [self.backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
             uploaded = time.perf_counter_ns()
@@ -74,6 +84,7 @@ class KernelSet:
             else:
                 output = self.backend.download(result)
             done = time.perf_counter_ns()
+            device = self.backend.take_device_times()
         except ChaindpError:
             raise
         except Exception as error:  # whatever third-party code raises is that backend's failure
@@ -86,7 +97,10 @@ class KernelSet:
         problem = _result_problem(kernel, args, output)
         if problem:
             raise PluginError(f"backend {self.backend.label}: {kernel} returned {problem}")
-        record = KernelCall(kernel, self.backend.label, computed - uploaded, uploaded - started + done - computed)
+        if device is not None and not _are_durations(device):
+            raise PluginError(f"backend {self.backend.label}: {kernel} has device times that are none: {device!r:.200}")
+        transfer = uploaded - started + done - computed
+        record = KernelCall(kernel, self.backend.label, computed - uploaded, transfer, device=device)
         with self._lock:
             size = _bytes_of(args) + _bytes_of(output) if self.keep else 0
             if 0 < size <= self.keep:
@@ -151,6 +165,18 @@ def _sealed(array: np.ndarray) -> np.ndarray:
 def _bytes_of(value: Any) -> int:
     parts = value if isinstance(value, tuple) else (value,)
     return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+
+_LONGEST = 10**18
+"""In ns, 30 years: an event without a start, on a clock that counts from 1970, is longer."""
+
+
+def _are_durations(times: object) -> bool:
+    """Whether these are device times that can be reckoned with; whether they are true is another question."""
+    if not isinstance(times, DeviceTimes):
+        return False
+    parts = (times.compute_ns, times.transfer_ns, times.span_ns)
+    return all(isinstance(part, int | np.integer) and 0 <= part <= _LONGEST for part in parts)
 
 
 def _rows_of_ragged(data: np.ndarray, offsets: np.ndarray, *_: Any) -> Sequence[tuple[type, tuple[int | None, ...]]]:

@@ -49,6 +49,7 @@ def audit_calls(
         if not call.kept:
             continue
         spec = specs[call.kernel]
+        call.units = int(spec.units(*call.args))
         has = call.kernel in auditor.supported
         expected = auditor.call(call.kernel, *call.args) if has else spec.golden(*call.args)
         problem = difference(spec, call.output, expected, reference if has else "the golden reference")

@@ -131,3 +131,14 @@ class Recorder:
             row = {**where, "kernel": kernel, "time_domain": "wall"}
             self._table.append(**row, metric="kernel_compute", value=sum(call.compute_ns for call in mine))
             self._table.append(**row, metric="kernel_transfer", value=sum(call.transfer_ns for call in mine))
+            row |= {"time_domain": None, "unit": "1"}
+            self._table.append(**row, metric="kernel_calls", value=len(mine))
+            units = sorted((call.units for call in mine if call.units), reverse=True)
+            if units:
+                self._table.append(**row, metric="kernel_batch", value=_typical_batch(units))
+
+
+def _typical_batch(units: Sequence[int]) -> int:
+    """Of batches, the largest first: the one that half of all work is in batches of at least."""
+    reached = np.cumsum(units)
+    return units[int(np.searchsorted(reached, reached[-1] / 2))]

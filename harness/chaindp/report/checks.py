@@ -38,8 +38,11 @@ _POSITIVE = (
 _BLOCK = ("start", "end", "transactions", *(f"latency_{kind}" for kind in LATENCIES))
 _STAGE = ("busy", "cpu", "wait")
 _STAGE_SUMS = tuple(f"{name}_after_admit" for name in _STAGE)
-_CALLS = ("kernel_compute", "kernel_transfer")
+_CALLS = ("kernel_compute", "kernel_transfer", "kernel_calls", "kernel_batch")
 _ALONE = ("compute_time", "transfer_time", "work", "compute_time_again", "transfer_time_again", "work_again")
+_BREAK_EVEN = tuple(
+    f"{side}_{part}" for side in ("break_even", "break_even_against") for part in ("compute", "transfer", "work")
+)
 
 _KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_POSITIVE, ("workload", "level", "repetition")),
@@ -48,10 +51,14 @@ _KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_STAGE_SUMS, ("workload", "level", "repetition", "stage")),
     **dict.fromkeys(_CALLS, ("workload", "level", "repetition", "stage", "block", "kernel")),
     **dict.fromkeys(_ALONE, ("workload", "kernel", "backend_requested")),
+    **dict.fromkeys(_BREAK_EVEN, ("workload", "kernel", "backend_ran", "repetition")),
 }
 """What tells samples of a metric apart, where a report relies on it: an ok row has all of these."""
 
-_ONCE = (*_POSITIVE, *_BLOCK, *_STAGE, *_STAGE_SUMS)
+_POSITIVE_TOO = ("kernel_batch", *(name for name in _BREAK_EVEN if not name.endswith("_transfer")))
+"""On logarithmic axes, zero has no place."""
+
+_ONCE = (*_POSITIVE, *_BLOCK, *_STAGE, *_STAGE_SUMS, *_BREAK_EVEN)
 """Metrics of which there is one sample at each of their keys: twice as many would be joined with each other."""
 
 
@@ -89,7 +96,7 @@ def check_table(frame: pd.DataFrame, path: Path) -> None:
         name = str(metric)
         _refuse(path, rows, rows["value"].isna(), "has no value")
         _refuse(path, rows, rows["value"] < 0, "is below 0")
-        if name in _POSITIVE:
+        if name in _POSITIVE or name in _POSITIVE_TOO:
             _refuse(path, rows, rows["value"] < _SMALLEST, "is not positive")
         if name.startswith("work"):
             _refuse(path, rows, (rows["value"] > 0) & (rows["value"] < _SMALLEST), "is next to nothing")

@@ -109,10 +109,11 @@ def _bench(run: Run) -> str:
     if rates.empty:
         return "No kernel was timed. The reasons are below."
     parts = []
-    for (workload, _, _), group in rates.groupby(["workload", "time_domain", "unit"], sort=False, dropna=False):
+    for (workload, domain, _), group in rates.groupby(["workload", "time_domain", "unit"], sort=False, dropna=False):
         ordered = group.sort_values("compute")
         first = ordered.iloc[0]
-        text = f"{workload}: {first['backend']} {figure(first['compute'])} {first['unit']}/{first['work_unit']}"
+        name = f"{workload} (device time)" if domain == "device" else workload
+        text = f"{name}: {first['backend']} {figure(first['compute'])} {first['unit']}/{first['work_unit']}"
         if len(ordered) > 1 and first["compute"] > 0:
             others = [
                 f"{row.backend} takes {times(row.compute / first['compute'])} as long"

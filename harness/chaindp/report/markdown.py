@@ -14,7 +14,9 @@ from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.headline import facts, headline
 from chaindp.report.parts import Table
 from chaindp.report.sources import Run, naming, read_runs
+from chaindp.results import breakeven
 from chaindp.results.kernels import INTERVAL_RULE
+from chaindp.results.summary import gain_lines
 
 __all__ = ["MARK", "markdown_page", "markdown_report", "write_markdown"]
 
@@ -64,17 +66,34 @@ def _run(run: Run) -> Iterator[str]:
             yield from _table(tables.amdahl_table(run))
             for note in tables.amdahl_notes(run):
                 yield from (escape(note), "")
+        yield from _break_even(run)
     if run.kind == "compare":
         yield from _table(tables.comparison_table(run))
         yield from (escape(f"A verdict says {VERDICT_RULE}."), "")
     if run.kind != "pipeline":
         yield from _table(tables.rates_table(run)) if len(run.kernel_rates) else ("No kernel was timed.", "")
         yield from (escape(f"Intervals: {INTERVAL_RULE}."), "")
+        if line := tables.clock_line(run):
+            yield from (escape(line), "")
     if run.kind == "bench":
         yield from ("Medians, without verdicts and noise floor: chaindp compare gives both.", "")
     problems = tables.problem_table(run)
     yield from _table(problems) if problems else ("Nothing failed and nothing was skipped.", "")
     yield from (escape("; ".join(f"{name}: {text}" for name, text in facts(run))), "")
+
+
+def _break_even(run: Run) -> Iterator[str]:
+    """What backends that were asked for gained, what their transfers cost, from which batch on they win."""
+    for line in gain_lines(run.frame, costs=False):
+        yield from (escape(f"{line}."), "")
+    costs = tables.kernel_cost_table(run)
+    yield from _table(costs) if costs else ()
+    if found := breakeven.break_even(run.frame):
+        yield from _table(tables.break_even_table(found))
+        yield from (escape(breakeven.BREAK_EVEN), "")
+    if found or costs:
+        for reason in breakeven.why_not(run.frame):
+            yield from (escape(f"Break-even: {reason}."), "")
 
 
 def _table(table: Table) -> Iterator[str]:

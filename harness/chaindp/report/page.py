@@ -12,6 +12,7 @@ from chaindp.measure.statistics import OUTLIER_RULE
 from chaindp.measure.verdict import VERDICT_RULE
 from chaindp.report import tables
 from chaindp.report.charts.amdahl import amdahl_chart
+from chaindp.report.charts.breakeven import break_even_charts
 from chaindp.report.charts.comparison import comparison_chart
 from chaindp.report.charts.kernels import rate_charts, stage_kernel_chart
 from chaindp.report.charts.ladder import claim_chart, throughput_chart
@@ -22,7 +23,7 @@ from chaindp.report.parts import Chart, RunReport, Section, Table
 from chaindp.report.sources import Run
 from chaindp.report.tables import measured_levels, mode_of, skipped_mechanisms, stages_not_run
 from chaindp.report.words import percent, ratio, text
-from chaindp.results import summary
+from chaindp.results import breakeven, summary
 from chaindp.results.kernels import INTERVAL_RULE
 
 __all__ = ["run_report"]
@@ -31,7 +32,7 @@ __all__ = ["run_report"]
 def run_report(run: Run) -> RunReport:
     """Everything that the page says of one run."""
     kinds: dict[str, tuple[Callable[[Run], Section], ...]] = {
-        "pipeline": (_ladder, _stages, _timeline, _stage_kernels, _amdahl, _noise),
+        "pipeline": (_ladder, _stages, _timeline, _stage_kernels, _amdahl, _break_even, _noise),
         "bench": (_rates,),
         "compare": (_comparisons, _rates),
     }
@@ -63,7 +64,7 @@ def _ladder(run: Run) -> Section:
         worst = run.ladder["model_error"].abs().max() if run.ladder is not None else float("nan")
         off = "" if pd.isna(worst) else f" Against live passes here, the model is off by at most {percent(worst)}."
         lead.append(f"Modelled: stage times are measured, their overlap is scheduled, not run.{off}")
-    notes = summary.explain(run.frame, run.ladder, run.stages) if run.stages is not None else []
+    notes = summary.explain(run.frame, run.ladder, run.stages, backends=False) if run.stages is not None else []
     return Section("ladder", "Claim and measurement", lead, charts, [table], notes, missing)
 
 
@@ -106,6 +107,23 @@ def _amdahl(run: Run) -> Section:
     return Section("amdahl", "What faster kernels can give", lead, [chart])
 
 
+def _break_even(run: Run) -> Section:
+    title, missing = "What other backends gave, and from which batch size on", breakeven.why_not(run.frame)
+    curves = breakeven.curves(run.frame)
+    found = breakeven.break_even(run.frame, curves)
+    costs = tables.kernel_cost_table(run)
+    lead = [f"{line}." for line in summary.gain_lines(run.frame, costs=False)]
+    if found:
+        lead.append(f"Kernels alone, each call on fresh input, backends in turns. {breakeven.BREAK_EVEN}")
+    shown = [costs] if costs else []
+    shown += [tables.break_even_table(found)] if found else []
+    return Section("breakeven", title, lead, break_even_charts(run, found, curves), shown, missing=_sentences(missing))
+
+
+def _sentences(reasons: list[str]) -> list[str]:
+    return [f"Break-even: {reason}." for reason in reasons]
+
+
 def _noise(run: Run) -> Section:
     rows = run.verdicts[run.verdicts["ratio"].notna()]
     if rows.empty:
@@ -132,6 +150,7 @@ def _rates(run: Run) -> Section:
     lead = [
         f"Time for a unit of work, each sample on fresh input. Outliers are {OUTLIER_RULE}. Intervals: {INTERVAL_RULE}."
     ]
+    lead += [line] if (line := tables.clock_line(run)) else []
     if run.kind == "bench":
         lead.append("Medians side by side are no verdict: chaindp compare gives one.")
     missing = (

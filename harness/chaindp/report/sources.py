@@ -194,10 +194,11 @@ def _read(path: Path) -> Iterator[Run]:
     if kind != "pipeline":
         yield Run(label, kind, "", document, frame)
         return
-    workloads = list(frame["workload"].dropna().unique())
+    # Kernels that were measured alone, for the break-even, name their generated input there, and have no level.
+    workloads = list(frame[frame["level"].notna()]["workload"].dropna().unique())
     for workload in workloads:
         # What belongs to no workload, such as a broken plugin, belongs to all of them.
-        mine = frame[(frame["workload"] == workload) | frame["workload"].isna()]
+        mine = frame[(frame["workload"] == workload) | ~frame["workload"].isin(workloads)]
         yield Run(label if len(workloads) == 1 else f"{label}, {workload}", kind, str(workload), document, mine)
     if not workloads:
         yield Run(label, kind, "", document, frame)

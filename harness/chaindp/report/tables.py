@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from chaindp.measure.device_clock import DISAGREEMENT_RULE
 from chaindp.measure.verdict import VERDICT_RULE
 from chaindp.pipeline.levels import LEVELS, MECHANISMS
 from chaindp.report.claims import claim_of
 from chaindp.report.parts import Table
 from chaindp.report.sources import Run
 from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
-from chaindp.results.summary import LATENCIES, STAGES
+from chaindp.results.breakeven import BreakEven
+from chaindp.results.kernels import disagreements
+from chaindp.results.summary import LATENCIES, STAGES, kernel_costs
 
 __all__ = [
     "adds",
     "amdahl_notes",
     "amdahl_table",
+    "break_even_curve_table",
+    "break_even_table",
+    "clock_line",
     "comparison_table",
     "interval_of",
+    "kernel_cost_table",
     "ladder_table",
     "latency_table",
     "level_ranges",
@@ -188,13 +195,26 @@ def stage_kernel_table(run: Run) -> Table:
 def rates_table(run: Run, rates: pd.DataFrame | None = None) -> Table:
     """A row a kernel, size and backend of a bench or comparison: time for a unit of work, with its interval."""
     columns = ["kernel", "size", "backend", "compute", "interval", "transfer", "unit", "samples", "outliers", "domain"]
+    said = disagreements(run.frame)
     rows = []
     for row in (run.kernel_rates if rates is None else rates).itertuples():
         interval = f"{figure(row.compute_low, 4)} to {figure(row.compute_high, 4)}" if row.samples > 1 else "one sample"
         cells = [str(row.kernel), str(row.size), named(run, str(row.backend)), figure(row.compute, 4), interval]
         cells += [figure(row.transfer), f"{row.unit}/{row.work_unit}", count(row.samples), count(row.outliers)]
-        rows.append([*cells, text(row.time_domain)])
+        domain = text(row.time_domain)
+        rows.append([*cells, domain, said.get((str(row.workload), str(row.backend), domain), "")])
+    if any(row[-1] for row in rows):
+        columns = [*columns, "clocks disagree"]
+    else:
+        rows = [row[:-1] for row in rows]
     return Table("Kernels, time for a unit of work", columns, rows, columns[3:6] + columns[7:9])
+
+
+def clock_line(run: Run) -> str:
+    """What has to be known to read figures by a device's clock; empty where the run has none."""
+    if not (run.kernel_rates["time_domain"] == "device").any():
+        return ""
+    return f"Time domain device: by the device's own clock, from events. Clocks disagree: {DISAGREEMENT_RULE}."
 
 
 def comparison_table(run: Run) -> Table:
@@ -279,6 +299,49 @@ def amdahl_notes(run: Run) -> list[str]:
             "apart say nothing against each other."
         )
     return notes
+
+
+def kernel_cost_table(run: Run) -> Table | None:
+    """What the kernels took at a level with backends that were asked for, and at the level below; None without one."""
+    columns = ["level", "stage", "backend", "compute, us/tx", "transfer, us/tx", "level below", "backend there"]
+    columns += ["compute there, us/tx", "transfer there, us/tx"]
+    rows = []
+    for row in kernel_costs(run.frame).itertuples():
+        cells = [f"DP{row.level}", str(row.stage), text(row.backend), figure(row.compute / 1e3)]
+        cells += [figure(row.transfer / 1e3), f"DP{row.below}", text(row.backend_below)]
+        rows.append([*cells, figure(row.compute_below / 1e3), figure(row.transfer_below / 1e3)])
+    title = "What the stages' kernels took where they were moved, and at the level below"
+    return Table(title, columns, rows, [name for name in columns if name.endswith("us/tx")]) if rows else None
+
+
+def break_even_table(found: Sequence[BreakEven]) -> Table:
+    """A row a kernel and backend: from which batch on it wins, and how large the batches of the run are."""
+    columns = ["kernel", "backend", "against", "wins from", "clear of noise from", "measured", "unit"]
+    columns += ["batches of the run", "speed at the sizes around them"]
+    rows = []
+    for result in found:
+        cells = [result.kernel, result.backend, result.against, count(result.wins_from) or "nowhere"]
+        cells += [count(result.clear_from) or "nowhere", f"{count(result.sizes[0])} to {count(result.sizes[-1])}"]
+        here = [f"{part.stage} {count(part.typical)}" for part in result.batches]
+        around = [f"{ratio(speed)} at {count(size)}" for size, speed in result.around]
+        rows.append([*cells, result.unit, ", ".join(here) or "not known", ", ".join(around)])
+    return Table("Break-even, in units of work a call", columns, rows, columns[3:5])
+
+
+def break_even_curve_table(result: BreakEven, curve: pd.DataFrame) -> Table:
+    """A row a measured batch size; ``curve``: the rows of ``chaindp.results.breakeven.curves`` that it is of."""
+    sides = {"backend": result.backend, "against": result.against}
+    columns = ["batch", *(f"{name}, {what}" for name in sides.values() for what in ("with transfer", "quartiles"))]
+    columns += [f"{name}, compute" for name in sides.values()] + ["speed", "99 % interval", "speed of compute"]
+    rows = []
+    for row in curve.itertuples():
+        cells = [count(row.size)]
+        for side in sides:
+            low, high = (figure(getattr(row, f"{side}_call_{part}")) for part in ("q1", "q3"))
+            cells += [figure(getattr(row, f"{side}_call")), f"{low} to {high}"]
+        cells += [figure(row.backend_compute), figure(row.against_compute), ratio(row.ratio)]
+        rows.append([*cells, f"{ratio(row.ratio_low)} to {ratio(row.ratio_high)}", ratio(row.ratio_compute)])
+    return Table(f"{result.kernel}, ns a {result.unit} by {result.unit}s a call", columns, rows, columns)
 
 
 def problem_table(run: Run) -> Table | None:

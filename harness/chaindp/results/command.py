@@ -45,6 +45,7 @@ _RUN = {
     "ablate": _Option("--ablate", str, many=True),
     "threads": _Option("--threads", int),
     "slot_s": _Option("--slot", float),
+    "break_even_s": _Option("--break-even", float),
 }
 
 _BENCH = {

@@ -11,6 +11,7 @@ import numpy as np
 from chaindp.errors import InputError
 from chaindp.measure.statistics import outliers
 from chaindp.measure.verdict import Comparison, Judgement, Verdict, judge
+from chaindp.results.kernels import disagreements
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,7 @@ class Series:
     """All samples of one figure of one run. ``values`` float64[samples]; ``problem`` says why there are none.
 
     key:   what a series of the other run must share to be compared; ``side`` is the backend, which may differ
+    doubt: how the clocks that it was measured with disagree; empty where they do not
     """
 
     key: tuple[str, str]
@@ -53,6 +55,7 @@ class Series:
     time_domain: str | None
     values: np.ndarray
     problem: str = ""
+    doubt: str = ""
 
 
 def compare_runs(
@@ -63,16 +66,19 @@ def compare_runs(
     a, b:  tables as ``chaindp.load`` gives them
     names: what to call the runs in the rows
 
-    Figures of one kernel and size are compared backend by backend; where each run has one backend, with each other.
-    Rows that cannot be ranked (another time domain, a failure) have no verdict and say why.
+    Figures of one kernel and size are compared backend by backend, each by its clock; where each run has one backend,
+    with each other. Rows that cannot be ranked (another time domain, a failure) have no verdict and say why.
     """
     left, right = list(series_of(a)), list(series_of(b))
-    pairs = [(one, two) for one in left for two in right if one.key == two.key and one.side == two.side]
-    matched = {one.key for one, _ in pairs}
-    for key in {one.key for one in left} - matched:
+    same = [(one, two) for one in left for two in right if one.key == two.key and one.side == two.side]
+    pairs = [(one, two) for one, two in same if one.time_domain == two.time_domain]
+    matched = {(one.key, one.side) for one, _ in pairs}
+    pairs += [(one, two) for one, two in same if (one.key, one.side) not in matched]
+    for key in {one.key for one in left} - {one.key for one, _ in pairs}:
         mine, theirs = ([series for series in side if series.key == key] for side in (left, right))
-        if len(mine) == len(theirs) == 1:
-            pairs.append((mine[0], theirs[0]))
+        if len({one.side for one in mine}) == len({two.side for two in theirs}) == 1:
+            alike = [(one, two) for one in mine for two in theirs if one.time_domain == two.time_domain]
+            pairs += alike or [(mine[0], theirs[0])]
     if not pairs:
         raise InputError(
             f"{names[0]} and {names[1]} have no figure in common: {_what(left)} in the one, {_what(right)} in the other"
@@ -89,6 +95,9 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
     problems = [f"{side}: {series.problem}" for side, series in zip(sides, (a, b), strict=True) if series.problem]
     refusal = "; ".join(problems) or domain_refusal(sides[0], a.time_domain, sides[1], b.time_domain)
     counts = (len(a.values), len(b.values))
+    if a.time_domain == b.time_domain == "device":
+        what = f"{what} (device time)"
+    doubts = [f"{side}: {series.doubt}" for side, series in zip(sides, (a, b), strict=True) if series.doubt]
     common: dict[str, Any] = {"metric": metric, "what": what, "a": sides[0], "b": sides[1], "unit": a.unit}
     if refusal or not all(counts):
         return Comparison(
@@ -113,6 +122,7 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
             verdict=None,
             reason=str(error),
         )
+    interleaved = NOT_INTERLEAVED if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else ""
     return Comparison(
         **common,
         time_domain=a.time_domain,
@@ -128,7 +138,7 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
         floor_from=FLOOR_OF_STORED_RUNS,
         outliers_a=int((outliers(a.values) != "").sum()),
         outliers_b=int((outliers(b.values) != "").sum()),
-        reason=found.reason or (NOT_INTERLEAVED if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else ""),
+        reason="; ".join(filter(None, (found.reason or interleaved, *doubts))),
     )
 
 
@@ -146,8 +156,13 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
         rows = frame[frame["metric"] == metric]
         for (workload, level), group in rows.groupby(["workload", "level"], sort=True):
             yield _series(group, group["value"], (metric, f"{workload} DP{level}"), "", "tx/s")
-    rows = frame[frame["kernel"].notna() & frame["metric"].isin(["compute_time", "transfer_time", "work"])]
-    for (workload, side), group in rows.groupby(["workload", "backend_requested"], sort=False):
+    metrics = ["compute_time", "transfer_time", "work", "device_span_time"]
+    rows = frame[frame["kernel"].notna() & frame["metric"].isin(metrics)]
+    said = disagreements(frame)
+    # A backend may have figures by the wall clock and by its device's own: two figures, of which none is the other's.
+    keys = ["workload", "backend_requested", "time_domain"]
+    for (workload, side, domain), group in rows.groupby(keys, sort=False, dropna=False):
+        doubt = said.get((str(workload), str(side), str(domain)), "")
         columns = {name: part.sort_values("repetition") for name, part in group.groupby("metric")}
         if "compute_time" not in columns:
             continue
@@ -160,9 +175,12 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
             work = columns["work"]["value"].to_numpy()
             compute, transfer = times["value"].to_numpy() / work, columns["transfer_time"]["value"].to_numpy() / work
         unit = f"ns/{columns['work']['unit'].iloc[0]}"
-        yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), unit)
+        yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), unit, doubt)
         both = compute + transfer
-        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit)
+        if "device_span_time" in columns and len(columns["device_span_time"]) == len(times):
+            # Copies may overlap with kernels, and then their sum is more than what passed on the device.
+            both = columns["device_span_time"]["value"].to_numpy() / work
+        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit, doubt)
 
 
 def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
@@ -179,7 +197,14 @@ def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _series(rows: pd.DataFrame, values: pd.Series | np.ndarray, key: tuple[str, str], side: str, unit: str) -> Series:
+def _series(
+    rows: pd.DataFrame,
+    values: pd.Series | np.ndarray,
+    key: tuple[str, str],
+    side: str,
+    unit: str,
+    doubt: str = "",
+) -> Series:
     """A series of these rows; one that failed or was skipped has no values, but its reason."""
     bad = rows[rows["status"] != "ok"]
     domains = rows["time_domain"].dropna().unique()
@@ -187,7 +212,7 @@ def _series(rows: pd.DataFrame, values: pd.Series | np.ndarray, key: tuple[str, 
     if len(bad):
         problem = f"{bad['status'].iloc[0]}: {bad['reason'].iloc[0]}"
         return Series(key, side, unit, domain, np.empty(0), problem)
-    return Series(key, side, unit, domain, np.asarray(values, dtype=np.float64))
+    return Series(key, side, unit, domain, np.asarray(values, dtype=np.float64), doubt=doubt)
 
 
 def _what(series: list[Series]) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from chaindp.measure.statistics import bootstrap_median, outliers
 
-__all__ = ["INTERVAL_RULE", "kernel_rates", "kernel_samples", "stage_kernels"]
+__all__ = ["INTERVAL_RULE", "disagreements", "kernel_rates", "kernel_samples", "stage_kernels"]
 
 _BOOTSTRAP_MOST = 200
 
@@ -69,6 +69,16 @@ def kernel_rates(samples: pd.DataFrame) -> pd.DataFrame:
         rows.append(row)
     intervals = [f"{name}{part}" for name in ("compute", "transfer") for part in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=[*keys, "samples", "outliers", *intervals])
+
+
+def disagreements(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Where a device's clock and the wall clock disagree: workload, backend and time domain to what a bench said of it.
+
+    Only what disagrees is here. The rule is ``chaindp.measure.device_clock.DISAGREEMENT_RULE``.
+    """
+    rows = frame[(frame["metric"] == "profiling_ratio") & frame["reason"].notna()]
+    columns = (rows[name].astype(str) for name in ("workload", "backend_requested", "time_domain", "reason"))
+    return {(workload, side, domain): text for workload, side, domain, text in zip(*columns, strict=True) if text}
 
 
 def stage_kernels(frame: pd.DataFrame) -> pd.DataFrame:

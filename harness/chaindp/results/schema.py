@@ -52,7 +52,11 @@ COLUMNS: dict[str, Column] = {
         "boolean", True, "whether the output equals the reference's; null where it was not compared"
     ),
     "status": Column("string", False, "ok, failed or skipped"),
-    "reason": Column("string", True, "why a row failed or was skipped; of an ok sample, whether it is an outlier"),
+    "reason": Column(
+        "string",
+        True,
+        "why a row failed or was skipped; of an ok row, whether it is an outlier, or how its clocks disagree",
+    ),
 }
 
 

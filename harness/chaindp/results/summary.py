@@ -7,8 +7,25 @@ import math
 import pandas as pd
 
 from chaindp.errors import InputError
+from chaindp.measure.verdict import CONFIDENCE, judge
+from chaindp.results.breakeven import break_even, why_not
+from chaindp.results.kernels import stage_kernels
+from chaindp.results.noise import NOT_MEASURED
 
-__all__ = ["STAGES", "explain", "failures", "harness_overhead", "ladder", "latencies", "mechanisms", "stage_times"]
+__all__ = [
+    "STAGES",
+    "explain",
+    "explain_backends",
+    "failures",
+    "gain_lines",
+    "gains",
+    "harness_overhead",
+    "kernel_costs",
+    "ladder",
+    "latencies",
+    "mechanisms",
+    "stage_times",
+]
 
 STAGES = ("admit", "order", "preload", "execute", "merkleize", "flush", "prove")
 LATENCIES = ("order", "queue", "visible", "final")
@@ -171,10 +188,124 @@ def harness_overhead(frame: pd.DataFrame) -> float | None:
     return float(rows.groupby("level")["value"].median().max()) if len(rows) else None
 
 
-def explain(frame: pd.DataFrame, rungs: pd.DataFrame | None = None, times: pd.DataFrame | None = None) -> list[str]:
+def gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a workload and level with backends that were asked for: its throughput over the next lower level's.
+
+    Columns: workload, level, below, rounds, ratio, low, high, noise_floor (a share), verdict, reason, by the rule that
+    every level is judged by (``measure.verdict``). The noise floor is that of the lowest level against itself, whose
+    second pass is scaled to the level below. A run without that second pass has medians and no verdict.
+    """
+    ok = frame[frame["status"] == "ok"]
+
+    def by_repetition(metric: str) -> pd.Series:
+        return ok[ok["metric"] == metric].groupby([*_RUNG, "repetition"], observed=True)["value"].first()
+
+    measured, again = by_repetition("tps"), by_repetition("tps_again")
+    rungs = sorted((str(workload), int(level)) for workload, level in measured.index.droplevel("repetition").unique())
+    rows = []
+    for switch in ok[ok["metric"] == "mechanism:heterogeneous_backends"].drop_duplicates(_RUNG).itertuples():
+        here = (str(switch.workload), int(switch.level))
+        below = [level for workload, level in rungs if workload == here[0] and level < here[1]]
+        if here not in rungs or not below:
+            continue
+        there, base = (here[0], max(below)), (here[0], min(below))
+        sides = pd.concat([measured.loc[there], measured.loc[here]], axis=1, keys=["below", "here"]).dropna()
+        row: dict[str, object] = dict.fromkeys(_GAIN)
+        row |= {"workload": here[0], "level": here[1], "below": there[1], "rounds": len(sides), "reason": ""}
+        rows.append(row)
+        if sides.empty:
+            row["reason"] = f"no repetition has both DP{there[1]} and DP{here[1]}"
+            continue
+        row["ratio"] = float(sides["here"].median() / sides["below"].median())
+        if base not in again.index.droplevel("repetition"):
+            row["reason"] = NOT_MEASURED
+            continue
+        noise = (again.loc[base] / measured.loc[base]).rename("noise")
+        sides = sides.join(noise, how="inner").dropna()
+        if sides.empty:
+            row["reason"] = f"no repetition has the second pass of DP{base[1]}"
+            continue
+        a, b = (sides[[name]].to_numpy(dtype="float64") for name in ("below", "here"))
+        judged = judge(a, b, a * sides[["noise"]].to_numpy(dtype="float64"), higher_is_better=True)
+        row |= {"rounds": len(sides), "ratio": judged.ratio, "low": judged.low, "high": judged.high}
+        row |= {"noise_floor": judged.noise_floor, "verdict": judged.verdict.value, "reason": judged.reason}
+    return pd.DataFrame(rows, columns=_GAIN)
+
+
+_GAIN = ["workload", "level", "below", "rounds", "ratio", "low", "high", "noise_floor", "verdict", "reason"]
+
+
+def kernel_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a level of ``gains`` and stage whose kernels ran elsewhere than at the level below: what they took.
+
+    Columns: workload, level, below, stage, backend, compute, transfer, backend_below, compute_below, transfer_below; in
+    ns a transaction of the pass with ``admit``, medians over the repetitions, summed over the stage's kernels.
+    """
+    keys = [*_RUNG, "stage"]
+    sums = stage_kernels(frame).groupby(keys, observed=True).agg(
+        backend=("backend", "first"), compute=("compute", "sum"), transfer=("transfer", "sum")
+    )  # fmt: skip
+    rows = []
+    for gain in gains(frame).itertuples():
+        for stage in STAGES:
+            here, there = (gain.workload, gain.level, stage), (gain.workload, gain.below, stage)
+            if here not in sums.index or there not in sums.index:
+                continue
+            now, before = sums.loc[here], sums.loc[there]
+            if now["backend"] != before["backend"]:
+                row = {"workload": gain.workload, "level": gain.level, "below": gain.below, "stage": stage}
+                rows.append(row | now.to_dict() | {f"{name}_below": value for name, value in before.items()})
+    columns = ["backend", "compute", "transfer"]
+    named = [*_RUNG, "below", "stage", *columns, *(f"{name}_below" for name in columns)]
+    return pd.DataFrame(rows, columns=named)
+
+
+def gain_lines(frame: pd.DataFrame, *, costs: bool = True) -> list[str]:
+    """What backends that were asked for gained over the level below; with ``costs``, what their kernels and transfers
+    took, stage by stage.
+    """
+    lines = []
+    taken = kernel_costs(frame) if costs else None
+    for gain in gains(frame).itertuples():
+        text = f"DP{gain.level} over DP{gain.below}: " + ("" if pd.isna(gain.ratio) else f"{gain.ratio:.2f}x")
+        if not pd.isna(gain.low):
+            text += f", {CONFIDENCE:.0%} interval {gain.low:.2f} to {gain.high:.2f}, noise floor {gain.noise_floor:.1%}"
+        lines.append(f"{text}, {gain.verdict or 'no verdict'}{f' ({gain.reason})' if gain.reason else ''}")
+        if taken is None:
+            continue
+        mine = taken[(taken["workload"] == gain.workload) & (taken["level"] == gain.level)]
+        lines += [
+            f"{cost.stage} on {cost.backend}: compute {cost.compute / 1e3:.2f}, transfer {cost.transfer / 1e3:.2f} "
+            f"us/tx; on {cost.backend_below} at DP{cost.below}: {cost.compute_below / 1e3:.2f} and "
+            f"{cost.transfer_below / 1e3:.2f}"
+            for cost in mine.itertuples()
+        ]
+    return lines
+
+
+def explain_backends(frame: pd.DataFrame) -> list[str]:
+    """What backends that were asked for gained, what their transfers cost, and from which batch size on they win.
+
+    Empty for a run in which none was asked for, or none took part at a level that holds.
+    """
+    lines = gain_lines(frame)
+    found = [result.sentence for result in break_even(frame)]
+    if found or lines:
+        lines += [*found, *(f"break-even {reason}" for reason in why_not(frame))]
+    return lines
+
+
+def explain(
+    frame: pd.DataFrame,
+    rungs: pd.DataFrame | None = None,
+    times: pd.DataFrame | None = None,
+    *,
+    backends: bool = True,
+) -> list[str]:
     """A line a level: what it gave over the level before it, what its mechanisms changed, and what bounds it now.
 
     rungs, times: ``ladder(frame)`` and ``stage_times(frame)``, where the caller has them already
+    backends:     whether the lines of ``explain_backends`` follow
     """
     rungs = ladder(frame) if rungs is None else rungs
     times = stage_times(frame) if times is None else times
@@ -200,7 +331,7 @@ def explain(frame: pd.DataFrame, rungs: pd.DataFrame | None = None, times: pd.Da
         blocks = frame[(frame["level"] == rung["level"]) & (frame["metric"] == "busy")]["block"].nunique()
         lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages, int(blocks))}")
         before = (rung, on, stages)
-    return lines
+    return lines + (explain_backends(frame) if backends else [])
 
 
 def _change(new: list[str], before: pd.DataFrame, after: pd.DataFrame) -> str:

@@ -26,6 +26,7 @@ from chaindp.report.sources import Run
 from chaindp.report.tables import stage_kernel_table
 from chaindp.report.words import figure as number
 from chaindp.report.words import percent, times
+from chaindp.results.kernels import disagreements
 
 __all__ = ["SAMPLES_SHOWN", "rate_charts", "stage_kernel_chart"]
 
@@ -99,12 +100,19 @@ def _rate_chart(run: Run, rates: pd.DataFrame, name: str) -> Chart:
     legend += [Key("mild outlier", INK, "hollow")] if "mild" in found else []
     legend += [Key("severe outlier", INK, "diamond")] if "severe" in found else []
     quantity = f"{name} time for a unit of work, {unit}, time domain {domain}" + _left_out(run, rates, len(samples))
+    said = disagreements(run.frame)
+    doubted = [row.backend for row in rates.itertuples() if (str(row.workload), str(row.backend), domain) in said]
+    if doubted:
+        quantity += f"; clocks disagree on {', '.join(dict.fromkeys(map(str, doubted)))}, see the table"
     return Chart(_rate_title(rates, name, unit), quantity, picture, legend)
 
 
 def _rate_title(rates: pd.DataFrame, name: str, unit: str) -> str:
     """The kernel, and the lowest median beside the highest, at the largest size."""
     kernel, last = rates["kernel"].iloc[0], rates[rates["workload"] == rates["workload"].iloc[-1]]
+    domain = rates["time_domain"].iloc[0]
+    # A backend that is measured by its device's clock has a chart by the wall clock, too: the title tells them apart.
+    kernel = f"{kernel} (device time)" if domain == "device" else kernel
     ordered = last.dropna(subset=name).sort_values(name)
     if name == "transfer":
         share = (ordered["transfer"] / (ordered["transfer"] + ordered["compute"])).max()
