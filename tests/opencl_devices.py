@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import pytest
@@ -15,7 +16,7 @@ from chaindp_opencl.memory import Limits
 
 __all__ = ["TINY", "has_device", "kernels_of", "needs_device", "opened", "tuning"]
 
-TINY = Limits(resident=4096, chunk=1024, staging=512)
+TINY = Limits(resident=4096, chunk=1024, staging=512, message=4096)
 """A device that holds next to nothing: whatever is larger than a few rows is streamed, in portions of a few rows."""
 
 
@@ -47,13 +48,19 @@ def opened(
     *,
     tuned: dict[str, Tuning] | None = None,
     unified: bool | None = None,
+    kind: str = "",
     limits: Limits | None = None,
     threads: int = 2,
     profile: bool = False,
 ) -> OpenClBackend:
     """The default device, opened as a test wants it."""
     options = BackendOptions(threads=threads, profile=profile, tuning=tuned or {})
-    return OpenClBackend("opencl", options, unified=unified, limits=limits)
+    with pytest.MonkeyPatch.context() as patch:
+        if kind:
+            # What a device of another kind would be sent, on the one that is here.
+            device = dataclasses.replace(driver.select(""), kind=kind)
+            patch.setattr(driver, "select", lambda name: device)
+        return OpenClBackend("opencl", options, unified=unified, limits=limits)
 
 
 def kernels_of(backend: OpenClBackend) -> KernelSet:

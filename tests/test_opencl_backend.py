@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +24,7 @@ from chaindp.plugins import Registry, load_plugins
 from chaindp_opencl import driver, hashing, program
 from chaindp_opencl.hashing import portions
 from chaindp_opencl.memory import Limits
-from chaindp_opencl.tuning import HashTuning, candidates, default
+from chaindp_opencl.tuning import HashTuning, candidates, default, forget, store
 from opencl_devices import TINY, kernels_of, needs_device, opened, tuning
 
 pytestmark = needs_device
@@ -33,8 +37,10 @@ FORMS: dict[str, dict[str, Any]] = {
     "own memory": {"unified": False},
     "4 lanes": {"tuned": tuning(4)},
     "2 lanes, own memory": {"tuned": tuning(2, items=1, unroll=1), "unified": False},
-    "1 lane": {"tuned": tuning(1, group=3)},
-    "1 lane, own memory": {"tuned": tuning(1, group=16, unroll=4), "unified": False},
+    "1 lane": {"tuned": tuning(1)},
+    "1 lane, own memory": {"tuned": tuning(1, unroll=4), "unified": False},
+    "gpu": {"kind": "gpu"},
+    "gpu, groups of 3": {"kind": "gpu", "tuned": tuning(1, group=3)},
     "streamed": {"limits": TINY},
     "streamed, own memory": {"limits": TINY, "unified": False},
 }
@@ -50,7 +56,14 @@ def cpu(registry: Registry) -> KernelSet:
     return registry.kernel_set(registry.open_backend("cpu", threads=2))
 
 
-@pytest.fixture(scope="module", params=FORMS)
+# Compilers for CPUs take half a minute over a work-group of several work-items.
+LONG_TO_COMPILE = ("gpu", "gpu, groups of 3")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(form, marks=[pytest.mark.slow] * (form in LONG_TO_COMPILE)) for form in FORMS],
+)
 def kernels(request: pytest.FixtureRequest) -> Iterator[KernelSet]:
     backend = opened(**FORMS[request.param])
     yield kernels_of(backend)
@@ -101,7 +114,11 @@ def test_tries_are_the_cpus(registry: Registry, cpu: KernelSet) -> None:
 
 
 @settings(max_examples=25)
-@given(st.lists(st.binary(max_size=300), max_size=40), st.sampled_from(HASHES), st.sampled_from(list(FORMS)))
+@given(
+    st.lists(st.binary(max_size=300), max_size=40),
+    st.sampled_from(HASHES),
+    st.sampled_from([form for form in FORMS if form not in LONG_TO_COMPILE]),
+)
 def test_any_messages(messages: list[bytes], name: str, form: str) -> None:
     backend = _kept(form)
     assert_same(backend.call(name, *pack(messages)), _kept("cpu").call(name, *pack(messages)))
@@ -121,8 +138,13 @@ def _kept(form: str) -> KernelSet:
 
 
 @pytest.mark.parametrize("unified", [True, False])
-def test_chained_kernels_leave_their_buffers_on_the_device(cpu: KernelSet, unified: bool) -> None:
+def test_chained_kernels_leave_their_buffers_on_the_device(
+    cpu: KernelSet, unified: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = opened(unified=unified, profile=True)
+    fetched: list[int] = []
+    read = backend.memory._read
+    monkeypatch.setattr(backend.memory, "_read", lambda buffer, to: (fetched.append(len(to)), read(buffer, to)))
     data, offsets = generate_pairs(np.random.default_rng(3), 64)
     source = backend.upload(data)
     backend.synchronize()
@@ -135,18 +157,17 @@ def test_chained_kernels_leave_their_buffers_on_the_device(cpu: KernelSet, unifi
     times = backend.take_device_times()
     assert times is not None
     assert times.compute_ns > 0
-    if not unified:
-        # Nothing came back in between: only offsets, bounds and indices went there.
-        assert leaves.host is None
-        assert nodes.host is None
+    assert fetched == []
     expected = cpu.merkle_tree(cpu.keccak256(data, offsets))
     assert_same(backend.download(nodes), expected)
     assert_same(backend.download(paths), cpu.merkle_open(expected, 64, indices))
+    assert len(fetched) == (0 if unified else 2)
     backend.close()
 
 
-def test_threads_share_a_backend(cpu: KernelSet) -> None:
-    backend = opened()
+@pytest.mark.parametrize("unified", [True, False])
+def test_threads_share_a_backend(cpu: KernelSet, unified: bool) -> None:
+    backend = opened(unified=unified)
     rng = np.random.default_rng(4)
     work = [generate_ragged(rng, 200) for _ in range(8)]
     found: list[Any] = [None] * len(work)
@@ -164,6 +185,100 @@ def test_threads_share_a_backend(cpu: KernelSet) -> None:
     for batch, digests in zip(work, found, strict=True):
         assert_same(digests, cpu.keccak256(*batch))
     backend.close()
+
+
+@pytest.mark.parametrize("unified", [True, False])
+def test_threads_share_a_buffer(cpu: KernelSet, unified: bool) -> None:
+    """One thread's tree, opened by others before anybody waited for it."""
+    backend = opened(unified=unified)
+    leaves = np.random.default_rng(9).integers(0, 256, (500, 32), dtype=np.uint8)
+    indices = np.arange(500, dtype=np.int64)
+    expected = cpu.merkle_open(cpu.merkle_tree(leaves), 500, indices)
+    for _ in range(5):
+        nodes = backend.merkle_tree(backend.upload(leaves))
+        found: list[Any] = []
+
+        def work(nodes: Any = nodes, found: list[Any] = found) -> None:
+            found.append(backend.download(backend.merkle_open(nodes, 500, indices)))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 4
+        for paths in found:
+            assert_same(paths, expected)
+    backend.close()
+
+
+def test_streams_alternate_between_two_queues_and_fetch_from_the_one_that_is_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What overlaps: a portion's digests come from the queue that the next portion then goes to."""
+    backend = opened(limits=TINY, unified=False)
+    seen: list[tuple[str, int]] = []
+    read, send = backend.memory._read, backend.memory.send
+    queue = lambda: backend.queues._lease().current  # noqa: E731
+    monkeypatch.setattr(backend.memory, "_read", lambda *a: (seen.append(("fetch", queue())), read(*a))[1])
+    monkeypatch.setattr(backend.memory, "send", lambda *a: (seen.append(("send", queue())), send(*a))[1])
+    backend.keccak256(*generate_pairs(np.random.default_rng(10), 200))
+    steps = len([what for what, _ in seen if what == "send"])
+    assert steps > 4
+    start = [("send", 0), ("send", 1)]
+    middle = [(what, number % 2) for number in range(2, steps) for what in ("fetch", "send")]
+    end = [("fetch", steps % 2), ("fetch", (steps + 1) % 2)]
+    assert seen == start + middle + end
+    backend.close()
+
+
+def test_nothing_is_read_past_the_callers_arrays() -> None:
+    """Leaves, messages and nodes that end where a page ends that may not be read: a process that reads on is killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FENCE)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "read nothing else"
+
+
+FENCE = """
+    import ctypes, mmap
+    import numpy as np
+    from chaindp.backend import BackendOptions
+    from chaindp.kernels import TRIE_HASH
+    from chaindp_opencl.backend import OpenClBackend
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+    def fenced(array):
+        pages = -(-array.nbytes // mmap.PAGESIZE) + 1
+        room = mmap.mmap(-1, pages * mmap.PAGESIZE)
+        whole = np.frombuffer(room, np.uint8)
+        last = (pages - 1) * mmap.PAGESIZE
+        assert libc.mprotect(whole.ctypes.data + last, mmap.PAGESIZE, 0) == 0
+        end = whole[last - array.nbytes : last].view(array.dtype).reshape(array.shape)
+        end[...] = array
+        return end
+
+    backend = OpenClBackend("opencl", BackendOptions(threads=1))
+    rng = np.random.default_rng(1)
+    for count in (1, 2, 3, 5, 9, 15, 17, 31, 33, 129):
+        leaves = fenced(rng.integers(0, 256, (count, 32), dtype=np.uint8))
+        for name in ("keccak256", "sha256"):
+            nodes = fenced(backend.download(backend.merkle_tree(leaves, name)))
+            some = np.arange(0, count, 2, dtype=np.int64)
+            backend.download(backend.merkle_update(nodes, count, some, fenced(leaves[some].copy()), name)[1])
+            backend.download(backend.merkle_open(nodes, count, fenced(some), name))
+        sizes = rng.integers(0, 300, count)
+        offsets = fenced(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+        data = fenced(rng.integers(0, 256, int(offsets[-1]), dtype=np.uint8)) if offsets[-1] else np.zeros(0, np.uint8)
+        for name in ("keccak256", "sha256"):
+            backend.download(getattr(backend, name)(data, offsets))
+        trie = TRIE_HASH.generate(rng, count)
+        backend.download(backend.trie_hash(*(fenced(part) if part.nbytes else part for part in trie)))
+    print("read nothing else")
+"""
 
 
 def test_device_times_are_of_the_calls_since_the_last_time() -> None:
@@ -246,7 +361,7 @@ def test_a_lost_device_is_an_error_that_leaves_the_others_alone(
         record = pyopencl._cl._ErrorRecord(msg="", code=code, routine="clEnqueueNDRangeKernel")
         return pyopencl.RuntimeError(record)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(backend.queues, "kernel", lambda *_: Lost())
+    monkeypatch.setattr(backend.queues, "kernel", lambda *_: (Lost(), 64))
     with pytest.raises(PluginError, match="lost"):
         kernels_of(backend).keccak256(*batch)
     assert len(cpu.keccak256(*batch)) == 10
@@ -256,7 +371,9 @@ def test_a_lost_device_is_an_error_that_leaves_the_others_alone(
 def test_messages_larger_than_the_device_are_refused() -> None:
     backend = opened(limits=TINY)
     data = np.zeros(10_000, np.uint8)
-    with pytest.raises(InputError, match="a message of 9,000 bytes is larger than what the device holds, 4,096 bytes"):
+    with pytest.raises(
+        InputError, match="a message of 9,000 bytes is more than one work-item hashes here, 4,096 bytes"
+    ):
         kernels_of(backend).keccak256(data, np.array([0, 9_000, 10_000], np.int64))
 
 
@@ -272,6 +389,42 @@ def test_a_trie_larger_than_the_device_is_refused() -> None:
 def test_a_tuning_that_is_none_is_refused(tuned: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="tuning of keccak256"):
         opened(tuned={"keccak256": {"lanes": 8, "items": 1, "group": 1, "unroll": 1, **tuned}})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[1]", "not a file of tunings"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"%s": {"keccak256": {"lanes": 3, "items": 1, "group": 1, "unroll": 1}}}', "it is stored in"),
+        ('{"%s": {"keccak256": {"lanes": true, "items": 1, "group": 1, "unroll": 1}}}', "it is stored in"),
+        ('{"%s": {"sha256": {}}}', "it is stored in"),
+    ],
+)
+def test_a_broken_file_of_tunings_is_named(
+    content: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "chaindp" / "opencl-tuning.json"
+    file.parent.mkdir()
+    file.write_text(content.replace("%s", driver.select("").key))
+    with pytest.raises(PluginError, match=said) as caught:
+        opened()
+    assert str(file) in str(caught.value)
+
+
+def test_what_is_stored_is_used_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    other = {"lanes": 2, "items": 3, "group": 1, "unroll": 1}
+    assert store("", {"keccak256": other}) == str(tmp_path / "chaindp" / "opencl-tuning.json")
+    assert opened()._hasher("keccak256").tuning == HashTuning(**other)
+    assert opened(tuned=tuning(4))._hasher("keccak256").tuning.lanes == 4
+    assert forget("")
+    assert not forget("")
+    assert opened()._hasher("keccak256").tuning == default(driver.select(""), "keccak256")
+    with pytest.raises(UsageError, match="lanes is 5"):
+        store("", {"keccak256": {**other, "lanes": 5}})
 
 
 def test_candidates_begin_with_the_default_and_are_tunings() -> None:
@@ -309,7 +462,7 @@ def test_positions_beyond_32_bits_reach_the_kernels_whole(monkeypatch: pytest.Mo
     def kernel(queue: Any, size: Any, local: Any, *args: Any, **named: Any) -> Any:
         seen.extend([size, *args])
 
-    monkeypatch.setattr(backend.queues, "kernel", lambda *_: kernel)
+    monkeypatch.setattr(backend.queues, "kernel", lambda *_: (kernel, 64))
     monkeypatch.setattr(backend.queues, "note", lambda *_: None)
     hasher.pairs(None, 1 << 40, None, 1 << 41, 1 << 33)
     (size,), _, at, _, to, count, whole, *_, items = seen
@@ -322,7 +475,7 @@ def test_positions_beyond_32_bits_reach_the_kernels_whole(monkeypatch: pytest.Mo
 def test_a_message_and_a_batch_beyond_2_to_the_31_bytes(cpu: KernelSet) -> None:
     import hashlib
 
-    kernels = kernels_of(opened(limits=Limits(resident=4 << 30, chunk=1 << 28, staging=1 << 20)))
+    kernels = kernels_of(opened(limits=Limits(resident=4 << 30, chunk=1 << 28, staging=1 << 20, message=4 << 30)))
     size = (1 << 31) + 77
     data = np.zeros(size, np.uint8)
     data[-100:] = np.arange(100)
@@ -333,7 +486,7 @@ def test_a_message_and_a_batch_beyond_2_to_the_31_bytes(cpu: KernelSet) -> None:
     assert digests[1].tobytes() == hashlib.sha256(data[-50:]).digest()
     many = np.arange(0, size, 64, dtype=np.int64)
     assert_same(kernels.sha256(data, many)[-3:], cpu.sha256(data[many[-4] :], many[-4:] - many[-4]))
-    streamed = kernels_of(opened(limits=Limits(resident=1 << 30, chunk=1 << 28, staging=1 << 20)))
+    streamed = kernels_of(opened(limits=Limits(resident=1 << 30, chunk=1 << 28, staging=1 << 20, message=1 << 30)))
     assert_same(streamed.sha256(data, many)[-3:], cpu.sha256(data[many[-4] :], many[-4:] - many[-4]))
 
 

@@ -11,7 +11,7 @@ from chaindp.backend import Backend, BackendOptions, DeviceTimes
 from chaindp.errors import InputError, PluginError
 from chaindp.kernels import checks
 from chaindp_opencl import driver, tuning
-from chaindp_opencl.hashing import Hasher
+from chaindp_opencl.hashing import Cores, Hasher
 from chaindp_opencl.memory import Buffer, Limits, Memory
 from chaindp_opencl.program import build
 from chaindp_opencl.queues import Queues
@@ -22,14 +22,18 @@ __all__ = ["OpenClBackend", "limits_of"]
 RESIDENT_SHARE = 8
 """A kernel's arguments, results and scratch are a few arrays: each may have this part of the device's memory."""
 
-CHUNK, STAGING = 256 << 20, 16 << 20
+CHUNK, STAGING, MESSAGE = 256 << 20, 16 << 20, 64 << 20
 
 
 def limits_of(device: driver.OpenClDevice) -> Limits:
     """How large arrays may be on a device: its memory, shared by a few of them, and its largest single buffer."""
-    most = min(device.max_alloc_bytes, device.global_bytes // RESIDENT_SHARE) - 4096
+    # Pools round up, by a sixteenth at most.
+    most = min(device.max_alloc_bytes // 16 * 15, device.global_bytes // RESIDENT_SHARE) - 4096
     return Limits(
-        resident=max(most, 1), chunk=max(min(CHUNK, most // 4), 4096), staging=max(min(STAGING, most // 8), 4096)
+        resident=max(most, 1),
+        chunk=max(min(CHUNK, most // 4), 4096),
+        staging=max(min(STAGING, most // 8), 4096),
+        message=max(most if device.kind == "cpu" else min(MESSAGE, most), 1),
     )
 
 
@@ -49,33 +53,23 @@ class OpenClBackend(Backend):
             if kernel not in tuning.TUNED:
                 raise PluginError(f"opencl: {kernel} has no tuning; there is {', '.join(tuning.TUNED)}")
         self._tuning = {kernel: tuning.effective(self.hardware, kernel, options.tuning) for kernel in tuning.TUNED}
-        handle, self._units = self._open(options.threads)
+        units = self.hardware.compute_units
+        limited = self.hardware.kind == "cpu" and options.threads < units
+        self._cores = Cores(options.threads if limited else units, limited)
         with driver.guarded(self.label, "opening a context"):
-            context = self._cl.Context([handle])
+            context = self._cl.Context([self.hardware.handle])
         self.queues = Queues(context, self.label, profile=options.profile)
         self.memory = Memory(
             self.queues,
             self.label,
-            unified=self.hardware.unified if unified is None else unified,
+            # An integrated GPU shares the host's memory, too, but not at any address: its driver may copy behind our
+            # back, so there we copy ourselves, and know what it takes.
+            unified=self.hardware.unified and self.hardware.kind == "cpu" if unified is None else unified,
             limits=limits or limits_of(self.hardware),
             threads=options.threads,
         )
         self._hashers: dict[str, Hasher] = {}
         self._trees: Trees | None = None
-
-    def _open(self, threads: int) -> tuple[Any, int]:
-        """The device, or on a CPU as many of its cores as there are threads; and how many compute units that is."""
-        units = self.hardware.compute_units
-        if self.hardware.kind != "cpu" or threads >= units:
-            return self.hardware.handle, units
-        if not self.hardware.partitionable:
-            raise PluginError(
-                f"opencl device {self.label} has {units} cores and cannot be limited to {threads}: "
-                f"ask for {units} threads"
-            )
-        with driver.guarded(self.label, f"taking {threads} of {units} cores"):
-            parts = self.hardware.handle.create_sub_devices([self._cl.device_partition_property.BY_COUNTS, threads])
-        return parts[0], threads
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Build the programs of the named kernels, and run them once: drivers finish compiling at the first run."""
@@ -86,6 +80,7 @@ class OpenClBackend(Backend):
                     self.download(self._hash(name, *messages))
                     self.download(self._hash(name, np.zeros(64, np.uint8), np.array([0, 64], np.int64)))
         if any(kernel.startswith("merkle") or kernel == "trie_hash" for kernel in kernels):
+            self.download(self.merkle_tree(np.zeros((2, 32), np.uint8), "sha256"))
             nodes = self.merkle_tree(np.zeros((2, 32), np.uint8))
             first = np.zeros(1, np.int64)
             self.download(self.merkle_open(nodes, 2, first))
@@ -135,24 +130,24 @@ class OpenClBackend(Backend):
 
     def _hasher(self, name: str) -> Hasher:
         if checks.hash_name(name) not in self._hashers:
-            self._hashers[name] = Hasher(name, self.hardware, self._units, self._tuning[name], self.queues, self.memory)
+            self._hashers[name] = Hasher(name, self.hardware, self._cores, self._tuning[name], self.queues, self.memory)
         return self._hashers[name]
 
     def _tree_kernels(self) -> Trees:
         if self._trees is None:
             program = build(self.queues.context, self.hardware, self.label, "nodes.cl", {})
-            cpu = self.hardware.kind == "cpu"
-            self._trees = Trees(
-                program, self.queues, self.memory, self._units * 8 if cpu else 1 << 16, 1 if cpu else 128
-            )
+            if self.hardware.kind == "cpu":
+                spread = self._cores.count * (1 if self._cores.limited else 8)
+                self._trees = Trees(program, self.queues, self.memory, spread, 1)
+            else:
+                self._trees = Trees(program, self.queues, self.memory, 1 << 16, 128)
         return self._trees
 
     # kernels ----------------------------------------------------------------------------------------------------------
 
     def _hash(self, name: str, data: Any, offsets: Any) -> Buffer:
         buffer = self._buffer(data, "data", (None,))
-        offsets = checks.message_offsets(self._array(offsets), buffer.nbytes, "data")
-        return self._hasher(name).hash(buffer, offsets)
+        return self._hasher(name).hash(buffer, checks.array(self._array(offsets), "offsets", np.int64, (None,)))
 
     def keccak256(self, data: Any, offsets: Any) -> Buffer:
         """Digests uint8[N,32] of N ragged messages."""

@@ -95,7 +95,7 @@ class OpenClDevice:
     max_group:      work-items of a work-group at most
     unified:        whether device memory is the host's memory
     vector_long, vector_int: native vector widths of 64-bit and of 32-bit integers
-    partitionable:  whether it can be split into sub-devices of equal numbers of compute units
+    partitionable:  whether a part of its compute units can be used by itself
     handle:         the ``pyopencl.Device``
     """
 
@@ -227,7 +227,7 @@ def _partitionable(handle: Any) -> bool:
     kinds = _info(handle, "partition_properties", ())
     if isinstance(kinds, int):
         kinds = (kinds,)
-    return int(load().device_partition_property.EQUALLY) in [int(kind) for kind in kinds]
+    return int(load().device_partition_property.BY_COUNTS) in [int(kind) for kind in kinds]
 
 
 def select(name: str) -> OpenClDevice:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chaindp.errors import InputError
+from chaindp.kernels import checks
 from chaindp.kernels.merkle import zero_roots
 from chaindp_opencl.driver import OpenClDevice, guarded
 from chaindp_opencl.memory import Buffer, Memory
@@ -16,7 +18,7 @@ from chaindp_opencl.program import build
 from chaindp_opencl.queues import Queues
 from chaindp_opencl.tuning import HashTuning
 
-__all__ = ["BLOCK", "Hasher", "are_pairs", "blocks_of", "portions"]
+__all__ = ["BLOCK", "Cores", "Hasher", "are_pairs", "blocks_of", "portions"]
 
 BLOCK = {"keccak256": 136, "sha256": 64}
 """Bytes that one permutation or compression takes in."""
@@ -24,14 +26,29 @@ BLOCK = {"keccak256": 136, "sha256": 64}
 OVERHEAD = {"keccak256": 0, "sha256": 8}
 """Bytes that the padding needs beyond the one that it always has."""
 
-SPREAD = 8
-"""Work-items a compute unit of a CPU: one that is held up leaves the others their share."""
+SPREAD = 4
+"""Work-items that a core has at least, where there is enough work: one that is held up leaves others their share."""
+
+
+PART = 1 << 14
+
+
+@functools.lru_cache(maxsize=1)
+def _pair_offsets(parts: int) -> np.ndarray:
+    return np.arange(parts * PART, dtype=np.int64) * 64
 
 
 def are_pairs(offsets: np.ndarray) -> bool:
-    """Whether the messages of checked offsets are 64 bytes each: two digests, the Merkle node."""
+    """Whether ``offsets`` int64[N+1] are those of messages of 64 bytes each from 0 on: two digests, the Merkle node."""
     count = len(offsets) - 1
-    return count > 0 and int(offsets[-1]) == 64 * count and bool((np.diff(offsets) == 64).all())
+    if count < 1 or int(offsets[-1]) != 64 * count:
+        return False
+    # Against what the last batch of this size was held against; part by part, in memory that stays in the cache.
+    expected = _pair_offsets(-(-len(offsets) // PART))
+    return all(
+        bool((offsets[at : at + PART] == expected[at : min(at + PART, len(offsets))]).all())
+        for at in range(0, len(offsets), PART)
+    )
 
 
 def blocks_of(name: str, lengths: np.ndarray) -> np.ndarray:
@@ -53,16 +70,24 @@ def portions(offsets: np.ndarray, chunk: int) -> Iterator[tuple[int, int]]:
         first = last
 
 
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """How many compute units may be used, and whether that is fewer than the device has."""
+
+    count: int
+    limited: bool
+
+
 class Hasher:
     """One hash on one device, laid out by its tuning."""
 
     def __init__(
-        self, name: str, device: OpenClDevice, units: int, tuning: HashTuning, queues: Queues, memory: Memory
+        self, name: str, device: OpenClDevice, cores: Cores, tuning: HashTuning, queues: Queues, memory: Memory
     ) -> None:
         self.name = name
         self.tuning = tuning
         self._device = device
-        self._units = units
+        self._cores = cores
         self._queues = queues
         self._memory = memory
         defines = {"LANES": tuning.lanes, "UNROLL": tuning.unroll, "ZERO_COPY": int(memory.unified)}
@@ -70,17 +95,21 @@ class Hasher:
         self.zero_roots = zero_roots(name)
         self.zeros = memory.upload(self.zero_roots)
 
-    def shape(self, count: int) -> tuple[tuple[int], tuple[int], int]:
-        """Work-items, work-items a group, and groups of lanes a work-item for ``count`` messages."""
+    def shape(self, count: int, most: int) -> tuple[tuple[int], tuple[int], int]:
+        """Work-items, work-items a group, and groups of lanes a work-item for ``count`` messages.
+
+        most: work-items that a group of the kernel may have
+        """
         groups = -(-count // self.tuning.lanes)
-        if self._device.kind == "cpu":
-            items = max(self.tuning.items, -(-groups // (self._units * SPREAD)))
-            # A batch that would leave compute units idle is cut finer, down to one group.
-            items = max(1, min(items, -(-groups // self._units)))
-        else:
-            items = self.tuning.items
+        items = self.tuning.items
+        if self._cores.limited:
+            # As many work-items as cores: drivers give each of them one, and sub-devices limit nothing in pocl.
+            items = -(-groups // self._cores.count)
+        elif self._device.kind == "cpu":
+            # A batch that would leave cores idle is cut finer, down to one group.
+            items = max(1, min(items, -(-groups // (self._cores.count * SPREAD))))
         work_items = -(-groups // items)
-        local = min(self.tuning.group, work_items)
+        local = min(self.tuning.group, most, work_items)
         return (-(-work_items // local) * local,), (local,), items
 
     def pairs(
@@ -93,52 +122,56 @@ class Hasher:
         *,
         whole: int | None = None,
         height: int = 0,
+        copied: Any = None,
         wait_for: Any = None,
     ) -> Any:
         """Hash ``count`` pairs of digests at byte ``source_at`` of an OpenCL buffer to byte ``target_at`` of another.
 
         whole:  how many of them are there in full; of a last one beyond these, the second half is the root of an empty
                 subtree of ``height``
+        copied: a buffer whose first bytes become a copy of the pairs
 
         Returns the event. Both buffers may be one where the two ranges do not overlap.
         """
         whole = count if whole is None else whole
-        kernel = self._queues.kernel(self._program, "hash_pairs")
-        size, local, items = self.shape(count)
+        kernel, most = self._queues.kernel(self._program, "hash_pairs")
+        size, local, items = self.shape(count, most)
         zeros = self._memory.on_device(self.zeros)
         odd = self._scratch() if whole < count else zeros
         u = np.uint64
         with guarded(self._memory.label, f"hashing {count:,} nodes with {self.name}"):
             event = kernel(
                 self._queues.mine, size, local, source, u(source_at), target, u(target_at), u(count), u(whole),
-                zeros, u(32 * height), odd, np.int32(0), target, u(items), wait_for=wait_for,
+                zeros, u(32 * height), odd, np.int32(copied is not None), target if copied is None else copied,
+                u(items), wait_for=wait_for,
             )  # fmt: skip
-        self._queues.note("compute", event, source, target)
+        self._queues.note("compute", event, source, target, copied, zeros)
         return event
 
     def levels(
-        self, leaves: Any, nodes: Any, bounds: Any, base: int, height: int, groups: int, *, wait_for: Any = None
+        self, leaves: Any, nodes: Any, bounds: Any, base: int, height: int, trees: int, *, wait_for: Any = None
     ) -> Any:
-        """Hash ``height`` levels of a tree above level ``base``, a subtree in each of ``groups`` work-groups.
+        """Hash ``height`` levels of a tree above level ``base``: ``trees`` subtrees, a work-group each.
 
         leaves: where level 0 is read from and copied to the front of ``nodes``
         bounds: int64, where each level begins
 
         Returns the event.
         """
-        kernel = self._queues.kernel(self._program, "hash_levels")
-        local = 1 if self._device.kind == "cpu" else self.tuning.group
+        kernel, most = self._queues.kernel(self._program, "hash_levels")
+        local = 1 if self._device.kind == "cpu" else min(self.tuning.group, most)
+        groups = min(trees, self._cores.count) if self._cores.limited else trees
         u = np.uint64
         with guarded(self._memory.label, f"hashing {height} levels of a tree with {self.name}"):
             event = kernel(
                 self._queues.mine, (groups * local,), (local,), leaves, np.int32(1), nodes, bounds, u(base), u(height),
-                self._memory.on_device(self.zeros), self._scratch(), wait_for=wait_for,
+                u(trees), self._memory.on_device(self.zeros), self._scratch(), wait_for=wait_for,
             )  # fmt: skip
         self._queues.note("compute", event, leaves, nodes, bounds)
         return event
 
     def _scratch(self) -> Any:
-        # Calls of one thread are in order, so one place for the pair that is put together is enough.
+        # Work in one queue is in order, so one place for the pair that is put together is enough.
         return self._queues.scratch("odd pair", lambda: self._memory.allocate(64))
 
     def ragged(
@@ -161,8 +194,8 @@ class Hasher:
         end:                           the array that ``data`` is a view of; None for an allocation with SLACK behind it
         """
         tail_from, tail = self._tail(data, data_bytes, end)
-        kernel = self._queues.kernel(self._program, "hash_ragged")
-        size, local, items = self.shape(count)
+        kernel, most = self._queues.kernel(self._program, "hash_ragged")
+        size, local, items = self.shape(count, most)
         u = np.uint64
         with guarded(self._memory.label, f"hashing {count:,} messages with {self.name}"):
             event = kernel(
@@ -183,12 +216,12 @@ class Hasher:
         tail[: data_bytes - tail_from] = end[tail_from:data_bytes]
         return tail_from, self._memory.view(tail)
 
-    def plan(self, offsets: np.ndarray, levels: np.ndarray | None = None) -> np.ndarray | None:
-        """The order in which to hash messages: most blocks first, so that neighbours end together.
+    def plan(self, lengths: np.ndarray, levels: np.ndarray | None = None) -> np.ndarray | None:
+        """The order in which to hash messages of these lengths: most blocks first, so that neighbours end together.
 
         levels: int64[L+1], messages of each level, which stay together. None where the given order is as good.
         """
-        blocks = blocks_of(self.name, np.diff(offsets))
+        blocks = blocks_of(self.name, lengths)
         if len(blocks) < 2 or blocks.min() == blocks.max():
             return None
         # Sorting is by radix where the keys have 16 bits.
@@ -203,26 +236,35 @@ class Hasher:
     # whole calls ------------------------------------------------------------------------------------------------------
 
     def hash(self, data: Buffer, offsets: np.ndarray) -> Buffer:
-        """Digests uint8[N,32] of ragged messages with checked offsets."""
-        count = len(offsets) - 1
+        """Digests uint8[N,32] of ragged messages; InputError where ``offsets`` int64[N+1] are not those of ``data``."""
         memory = self._memory
+        lengths = None
+        if not are_pairs(offsets) or int(offsets[-1]) > data.nbytes:
+            lengths = np.diff(checks.message_offsets(offsets, data.nbytes, "data"))
+        longest = 64 if lengths is None else int(lengths.max(initial=0))
+        if longest > memory.limits.message:
+            raise InputError(
+                f"opencl device {memory.label}: a message of {longest:,} bytes is more than one work-item hashes here, "
+                f"{memory.limits.message:,} bytes"
+            )
+        count = len(offsets) - 1
         if data.nbytes <= memory.limits.resident and 32 * count <= memory.limits.resident:
             digests = memory.result((count, 32), np.uint8)
             if count:
-                memory.publish(digests, self._hash_resident(data, offsets, digests.device))
+                memory.publish(digests, self._hash_resident(data, offsets, lengths, digests.device))
             return digests
-        return self._stream(memory.download(data), offsets)
+        return self._stream(memory.download(data), offsets, lengths)
 
-    def _hash_resident(self, data: Buffer, offsets: np.ndarray, digests: Any) -> Any:
+    def _hash_resident(self, data: Buffer, offsets: np.ndarray, lengths: np.ndarray | None, digests: Any) -> Any:
+        """``lengths`` of the messages, or None where they are pairs of digests; returns the event."""
         memory, count = self._memory, len(offsets) - 1
         source = memory.on_device(data)
-        wait_for = None if data.ready is None else [data.ready]
-        if are_pairs(offsets):
-            return self.pairs(source, 0, digests, 0, count, wait_for=wait_for)
+        if lengths is None:
+            return self.pairs(source, 0, digests, 0, count, wait_for=data.events())
         if source is None:
             # Nothing but empty messages: there must still be a buffer.
             source = self._scratch()
-        order = self.plan(offsets)
+        order = self.plan(lengths)
         end = data.host.reshape(-1) if memory.unified and data.host is not None else None
         return self.ragged(
             source,
@@ -233,33 +275,31 @@ class Hasher:
             0,
             count,
             digests,
-            wait_for=wait_for,
+            wait_for=data.events(),
         )
 
-    def _stream(self, data: np.ndarray, offsets: np.ndarray) -> Buffer:
+    def _stream(self, data: np.ndarray, offsets: np.ndarray, lengths: np.ndarray | None) -> Buffer:
         """Hash portion by portion, two at a time: while one is hashed, the other one is copied."""
         memory, chunk = self._memory, self._memory.limits.chunk
-        longest = int(np.diff(offsets).max())
-        if longest > memory.limits.resident:
-            raise InputError(
-                f"opencl device {memory.label}: a message of {longest:,} bytes is larger than what the device holds, "
-                f"{memory.limits.resident:,} bytes"
-            )
         digests = np.empty((len(offsets) - 1, 32), np.uint8)
-        pending: list[tuple[int, int, Buffer]] = []
+        pending: list[tuple[int, int, int, Buffer]] = []
+
+        def fetch(_number: int, first: int, last: int, own: Buffer) -> None:
+            digests[first:last] = memory.download(own)
+
         for number, (first, last) in enumerate(portions(offsets, chunk)):
-            if len(pending) == 2:
-                self._settle(pending.pop(0), digests)
-            with self._queues.second() if number % 2 else nullcontext():
+            # The one before the last used the queue that this one will: its digests come from there, and the host
+            # waits for them while the other queue is at work.
+            with self._queues.turn(number):
+                if len(pending) == 2:
+                    fetch(*pending.pop(0))
                 part = memory.send(data[offsets[first] : offsets[last]])
                 own = memory.result((last - first, 32), np.uint8)
-                memory.publish(own, self._hash_resident(part, offsets[first : last + 1] - offsets[first], own.device))
-                self._queues.flush()
-            pending.append((first, last, own))
+                own_offsets = offsets[first : last + 1] - offsets[first]
+                own_lengths = None if lengths is None else lengths[first:last]
+                memory.publish(own, self._hash_resident(part, own_offsets, own_lengths, own.device))
+            pending.append((number, first, last, own))
         while pending:
-            self._settle(pending.pop(0), digests)
+            with self._queues.turn(pending[0][0]):
+                fetch(*pending.pop(0))
         return memory.on_host(digests)
-
-    def _settle(self, portion: tuple[int, int, Buffer], digests: np.ndarray) -> None:
-        first, last, own = portion
-        digests[first:last] = self._memory.download(own)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.errors import InputError, PluginError
-from chaindp_opencl.driver import guarded, load
+from chaindp_opencl.driver import DeviceMemoryError, guarded, load
 from chaindp_opencl.queues import Queues
 
 __all__ = ["Buffer", "Limits", "Memory"]
@@ -28,14 +28,17 @@ SLACK = 256
 class Limits:
     """How large things may be, in bytes.
 
-    resident: the largest array that is kept on the device, in bytes; larger ones stay on the host and are streamed.
+    resident: the largest array that is kept on the device; larger ones stay on the host and are streamed
     chunk:    a portion of what is streamed
-    staging:  a portion of pinned host memory; there are two a thread and queue
+    staging:  a portion of pinned host memory; there are two a queue
+    message:  the longest message: one work-item hashes it, byte after byte, and a device that is busy for seconds may
+              be taken to hang
     """
 
     resident: int
     chunk: int
     staging: int
+    message: int
 
 
 class Buffer:
@@ -43,7 +46,7 @@ class Buffer:
 
     host:   the array, where the host has it: what was uploaded, or a result that the device writes to host memory
     device: the OpenCL buffer; None where the array is empty or is streamed
-    ready:  the event after which ``device`` holds the array; None once that was waited for
+    ready:  the event after which ``device`` holds the array; None where it always did
     """
 
     __slots__ = ("__weakref__", "device", "dtype", "host", "owner", "ready", "shape")
@@ -69,6 +72,12 @@ class Buffer:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def events(self) -> list[Any] | None:
+        """What a command that reads the buffer has to wait for, as pyopencl takes it."""
+        # Read once: another thread may be about to set it.
+        ready = self.ready
+        return None if ready is None else [ready]
+
 
 class Memory:
     """The memory of one open device.
@@ -93,10 +102,11 @@ class Memory:
         )
         self._copiers = None if unified or threads < 2 else ThreadPoolExecutor(threads, "chaindp-opencl-copy")
         self._threads = threads
-        self._staging = threading.local()
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Give the pool's memory back to the device."""
+        """Wait for what is at work, and give the pool's memory back to the device."""
+        self.queues.close()
         if self._copiers is not None:
             self._copiers.shutdown()
         if self._pool is not None:
@@ -105,7 +115,11 @@ class Memory:
     # arrays in and out ------------------------------------------------------------------------------------------------
 
     def upload(self, array: np.ndarray) -> Buffer:
-        """A buffer with the contents of ``array``; on a device of its own memory the copy is done on return."""
+        """A buffer with the contents of ``array``.
+
+        A device with memory of its own has the bytes on return. On one that shares the host's, the buffer is the array,
+        which must stay as it is until the work with it is done.
+        """
         if not isinstance(array, np.ndarray):
             raise InputError(f"opencl device {self.label}: cannot upload a {type(array).__name__}, only numpy arrays")
         host = np.require(array, requirements=("C", "A"))
@@ -143,11 +157,11 @@ class Memory:
 
     def wait(self, buffer: Buffer) -> None:
         """Return once the buffer holds what it is to hold, the host's view of it included."""
-        if buffer.ready is None:
+        ready = buffer.ready
+        if ready is None:
             return
         with guarded(self.label, "waiting for a kernel"):
-            buffer.ready.wait()
-        buffer.ready = None
+            ready.wait()
 
     def publish(self, buffer: Buffer, event: Any) -> Buffer:
         """``buffer``, complete after ``event`` in the calling thread's queue, and then to be seen by the host."""
@@ -162,6 +176,8 @@ class Memory:
                 )  # fmt: skip
                 buffer.ready = mapped.base.release(self.queues.mine)
             self.queues.note("transfer", done, buffer.device)
+        # Another thread's queue may wait for this one, and a driver need not start what was not submitted.
+        self.queues.flush()
         return buffer
 
     def result(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
@@ -177,14 +193,16 @@ class Memory:
         """The OpenCL buffer of ``buffer``, made and filled where there is none yet; None for an empty array."""
         if buffer.device is not None or not buffer.nbytes:
             return buffer.device
-        if self.unified:
-            buffer.device = self.view(buffer.host)  # type: ignore[arg-type]
-            return buffer.device
-        device = self.allocate(buffer.nbytes)
-        if buffer.host is not None:
-            buffer.ready = self._write(buffer.host.reshape(-1).view(np.uint8), device)
-        buffer.device = device
-        return device
+        with self._lock:
+            if buffer.device is None:
+                if self.unified:
+                    buffer.device = self.view(buffer.host)  # type: ignore[arg-type]
+                else:
+                    device = self.allocate(buffer.nbytes)
+                    if buffer.host is not None:
+                        buffer.ready = self._write(buffer.host.reshape(-1).view(np.uint8), device)
+                    buffer.device = device
+        return buffer.device
 
     def view(self, array: np.ndarray) -> Any:
         """An OpenCL buffer over the memory of a non-empty host array, which it keeps alive. Unified devices only."""
@@ -195,30 +213,35 @@ class Memory:
 
     def allocate(self, size: int) -> Any:
         """``size`` bytes on the device and SLACK behind them, of any content; DeviceMemoryError where it has none."""
+        try:
+            return self._allocate(size + SLACK)
+        except DeviceMemoryError:
+            # What calls of this thread have done with is free once it is known that they are over.
+            self.queues.finish()
+            return self._allocate(size + SLACK)
+
+    def _allocate(self, size: int) -> Any:
         with guarded(self.label, f"allocating {size:,} bytes"):
             if self._pool is not None:
-                return self._pool.allocate(size + SLACK)
-            return self._cl.Buffer(self.queues.context, self._cl.mem_flags.READ_WRITE, size + SLACK)
+                return self._pool.allocate(size)
+            return self._cl.Buffer(self.queues.context, self._cl.mem_flags.READ_WRITE, size)
 
     # copies through pinned memory -------------------------------------------------------------------------------------
 
     def _portions(self) -> list[Any]:
-        """Two portions of pinned host memory of this thread: (OpenCL buffer, its bytes as an array, the last event)."""
-        if not hasattr(self._staging, "portions"):
-            self._staging.portions = {}
-        key = id(self.queues.mine)
-        if key not in self._staging.portions:
-            flags = self._cl.mem_flags
-            size = self.limits.staging
-            portions = []
-            with guarded(self.label, f"allocating 2 x {size:,} bytes of pinned host memory"):
-                for _ in range(2):
-                    pinned = self._cl.Buffer(self.queues.context, flags.READ_WRITE | flags.ALLOC_HOST_PTR, size)
-                    access = self._cl.map_flags.READ | self._cl.map_flags.WRITE
-                    array, _event = self._cl.enqueue_map_buffer(self.queues.mine, pinned, access, 0, (size,), np.uint8)
-                    portions.append([pinned, array, None])
-            self._staging.portions[key] = portions
-        return self._staging.portions[key]  # type: ignore[no-any-return]
+        """Two portions of pinned host memory of the queue in use: [OpenCL buffer, its bytes, the last event]."""
+        return self.queues.scratch("staging", self._pinned)
+
+    def _pinned(self) -> list[Any]:
+        flags, size = self._cl.mem_flags, self.limits.staging
+        access = self._cl.map_flags.READ | self._cl.map_flags.WRITE
+        portions = []
+        with guarded(self.label, f"allocating 2 x {size:,} bytes of pinned host memory"):
+            for _ in range(2):
+                pinned = self._cl.Buffer(self.queues.context, flags.READ_WRITE | flags.ALLOC_HOST_PTR, size)
+                array, _event = self._cl.enqueue_map_buffer(self.queues.mine, pinned, access, 0, (size,), np.uint8)
+                portions.append([pinned, array, None])
+        return portions
 
     def _copy(self, target: np.ndarray, source: np.ndarray) -> None:
         """Copy bytes on the host, with several threads where that is worth it."""
@@ -257,7 +280,7 @@ class Memory:
             event.wait()
             self._copy(target[start : start + len(pinned)], pinned)
 
-        wait_for = None if buffer.ready is None else [buffer.ready]
+        wait_for = buffer.events()
         with guarded(self.label, f"copying {size:,} bytes from the device"):
             for number, start in enumerate(range(0, size, step)):
                 if len(pending) == 2:
@@ -275,4 +298,3 @@ class Memory:
                 pending.append((start, event, pinned))
             while pending:
                 settle()
-        buffer.ready = None

@@ -28,7 +28,7 @@ def source(name: str) -> str:
 
 def build(context: Any, device: OpenClDevice, label: str, name: str, defines: dict[str, int]) -> Any:
     """The program of file ``name`` for ``context``; a BuildError with the first useful lines of the log."""
-    options = [f"-D{key}={value}" for key, value in sorted(defines.items())]
+    options = ["-cl-std=CL1.2", *(f"-D{key}={value}" for key, value in sorted(defines.items()))]
     with guarded(label, f"building {name}"), warnings.catch_warnings():
         # The log of some compilers is never empty.
         warnings.simplefilter("ignore", load().CompilerWarning)

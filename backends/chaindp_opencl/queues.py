@@ -1,21 +1,52 @@
-"""Command queues: one a thread, all of one context, and the events of what went through them."""
+"""Command queues of one context: two a thread at work, what they use kept alive, and the times of their events."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from chaindp.backend import DeviceTimes
 from chaindp_opencl.driver import guarded, load
 
 __all__ = ["Queues"]
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Lane:
+    """An in-order queue and what belongs to it. One thread at a time works with it.
+
+    alive:   (event, what it uses), in the order of the queue
+    kernels: (id of the program, name) to (kernel, work-items of a group at most, the program, so that its id stays its)
+    scratch: memory that only work in this queue touches, by name
+    """
+
+    queue: Any
+    alive: deque[tuple[Any, tuple[Any, ...]]] = field(default_factory=deque)
+    kernels: dict[tuple[int, str], tuple[Any, int, Any]] = field(default_factory=dict)
+    scratch: dict[str, Any] = field(default_factory=dict)
+
+
+class _Lease:
+    """The lanes of a thread; they go to the next thread that asks, when this one has ended."""
+
+    def __init__(self, lanes: list[_Lane], free: deque[list[_Lane]]) -> None:
+        self.lanes = lanes
+        self.current = 0
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self.lanes)
+
 
 class Queues:
-    """The queues of one context. Calls of different threads do not wait for each other; those of one are in order.
+    """The queues of one context. Threads do not wait for each other; work in one queue is in order.
 
     profile: keep every event, for ``take_times``
     """
@@ -28,14 +59,28 @@ class Queues:
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._events: list[tuple[str, Any]] = []
-        self._alive: deque[tuple[Any, tuple[Any, ...]]] = deque()
+        self._free: deque[list[_Lane]] = deque()
+        self._all: list[list[_Lane]] = []
+
+    def _lease(self) -> _Lease:
+        if not hasattr(self._threads, "lease"):
+            try:
+                lanes = self._free.popleft()
+            except IndexError:
+                lanes = [_Lane(self.new()), _Lane(self.new())]
+                with self._lock:
+                    self._all.append(lanes)
+            self._threads.lease = _Lease(lanes, self._free)
+        return self._threads.lease  # type: ignore[no-any-return]
+
+    def _lane(self) -> _Lane:
+        lease = self._lease()
+        return lease.lanes[lease.current]
 
     @property
     def mine(self) -> Any:
-        """The queue of the calling thread."""
-        if not hasattr(self._threads, "queue"):
-            self._threads.queue = self.new()
-        return self._threads.queue
+        """The queue that the calling thread works with."""
+        return self._lane().queue
 
     def new(self) -> Any:
         """A queue of its own."""
@@ -43,62 +88,78 @@ class Queues:
         with guarded(self.label, "opening a command queue"):
             return self._cl.CommandQueue(self.context, properties=properties)
 
-    def scratch(self, name: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, made once for the calling thread: memory that only work in its queue touches."""
-        if not hasattr(self._threads, "scratch"):
-            self._threads.scratch = {}
-        key = (name, id(self.mine))
-        if key not in self._threads.scratch:
-            self._threads.scratch[key] = make()
-        return self._threads.scratch[key]
-
     @contextmanager
-    def second(self) -> Iterator[None]:
-        """The calling thread's second queue instead of its first: work in the one overlaps with work in the other."""
-        first = self.mine
-        if not hasattr(self._threads, "second"):
-            self._threads.second = self.new()
-        self._threads.queue = self._threads.second
+    def turn(self, number: int) -> Iterator[None]:
+        """The calling thread's first queue for even numbers, its second one for odd: work in the two overlaps."""
+        lease = self._lease()
+        before, lease.current = lease.current, number % 2
         try:
             yield
         finally:
-            self._threads.queue = first
+            lease.current = before
 
-    def kernel(self, program: Any, name: str) -> Any:
-        """A kernel of ``program`` for the calling thread alone: arguments are set on it, and others must not."""
-        if not hasattr(self._threads, "kernels"):
-            self._threads.kernels = {}
+    def scratch(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` returns, made once for the queue in use: memory that only work in that queue touches."""
+        lane = self._lane()
+        if name not in lane.scratch:
+            lane.scratch[name] = make()
+        return lane.scratch[name]  # type: ignore[no-any-return]
+
+    def kernel(self, program: Any, name: str) -> tuple[Any, int]:
+        """A kernel that only the calling thread sets arguments of, and how many work-items a group of it may have."""
+        kernels = self._lane().kernels
         key = (id(program), name)
-        if key not in self._threads.kernels:
-            # The program is kept, so that its id names no other one.
-            self._threads.kernels[key] = (self._cl.Kernel(program, name), program)
-        return self._threads.kernels[key][0]
+        if key not in kernels:
+            with guarded(self.label, f"preparing {name}"):
+                kernel = self._cl.Kernel(program, name)
+                most = kernel.get_work_group_info(
+                    self._cl.kernel_work_group_info.WORK_GROUP_SIZE, self.context.devices[0]
+                )
+            kernels[key] = (kernel, int(most), program)
+        return kernels[key][:2]
 
     def note(self, kind: str, event: Any, *used: Any) -> None:
         """Take down an event of ``compute`` or ``transfer``, and keep what it uses alive until it is over.
 
         A buffer over an array of the host dies with its Python object, whatever the device is still about to do.
         """
-        with self._lock:
-            if self.profile:
+        if self.profile:
+            with self._lock:
                 self._events.append((kind, event))
-            if used:
-                self._alive.append((event, used))
-                complete = self._cl.command_execution_status.COMPLETE
-                # Errors are negative: such an event is over, too.
-                while self._alive and self._alive[0][0].command_execution_status <= complete:
-                    self._alive.popleft()
+        alive = self._lane().alive
+        alive.append((event, used))
+        while alive and self._is_over(alive[0][0]):
+            alive.popleft()
+
+    def _is_over(self, event: Any) -> bool:
+        try:
+            # Errors are negative.
+            return bool(event.command_execution_status <= self._cl.command_execution_status.COMPLETE)
+        except self._cl.Error:
+            # The device is lost: who waits for the event will be told.
+            return True
 
     def flush(self) -> None:
         """Hand what was submitted to the device, without waiting for it."""
-        self.mine.flush()
+        with guarded(self.label, "submitting work"):
+            self.mine.flush()
 
     def finish(self) -> None:
         """Wait for all work of the calling thread."""
-        with guarded(self.label, "finishing"):
-            self.mine.finish()
-            if hasattr(self._threads, "second"):
-                self._threads.second.finish()
+        for lane in self._lease().lanes:
+            with guarded(self.label, "finishing"):
+                lane.queue.finish()
+            lane.alive.clear()
+
+    def close(self) -> None:
+        """Wait for all work of all threads, so that nothing is freed under it; a device that is lost does no more."""
+        with self._lock:
+            everything = [lane for lanes in self._all for lane in lanes]
+        for lane in everything:
+            with contextlib.suppress(self._cl.Error):
+                lane.queue.finish()
+            lane.alive.clear()
+            lane.scratch.clear()
 
     def take_times(self) -> DeviceTimes | None:
         """What the device measured since the last call; None without ``profile``."""
@@ -107,12 +168,12 @@ class Queues:
         with self._lock:
             events, self._events = self._events, []
         spent = {"compute": 0, "transfer": 0}
-        first, last = None, 0
+        spans = []
         with guarded(self.label, "reading the times of events"):
             for kind, event in events:
                 event.wait()
                 start, end = event.profile.start, event.profile.end
                 spent[kind] += end - start
-                first = start if first is None else min(first, start)
-                last = max(last, end)
-        return DeviceTimes(spent["compute"], spent["transfer"], last - (first or last))
+                spans.append((start, end))
+        whole = max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0
+        return DeviceTimes(spent["compute"], spent["transfer"], whole)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -35,13 +34,13 @@ class Trees:
         self._spread = spread
         self._group = group
 
-    def _run(self, name: str, count: int, *args: Any) -> Any:
+    def _run(self, name: str, count: int, *args: Any, wait_for: Any = None) -> Any:
         """Run a kernel of ``nodes.cl`` over ``count`` nodes, which its work-items share; returns the event."""
-        kernel = self._queues.kernel(self._program, name)
-        local = min(self._group, count)
+        kernel, most = self._queues.kernel(self._program, name)
+        local = min(self._group, most, count)
         size = min(-(-count // local), self._spread) * local
         with guarded(self._memory.label, f"moving {count:,} nodes"):
-            event = kernel(self._queues.mine, (size,), (local,), *args)
+            event = kernel(self._queues.mine, (size,), (local,), *args, wait_for=wait_for)
         self._queues.note("compute", event, *args)
         return event
 
@@ -59,7 +58,7 @@ class Trees:
     def _build(self, leaves: Buffer, bounds: list[int], nodes: Any, hasher: Hasher) -> Any:
         """Leaves and the levels above them to ``nodes``; returns the last event."""
         source = self._memory.on_device(leaves)
-        wait_for = None if leaves.ready is None else [leaves.ready]
+        wait_for = leaves.events()
         count = bounds[1]
         if count == 1:
             return self._copy(source, nodes, 32, wait_for)
@@ -68,6 +67,21 @@ class Trees:
         while base < len(bounds) - 2:
             size, above = bounds[base + 1] - bounds[base], len(bounds) - 2 - base
             height = self._height(size, above)
+            if height == 1:
+                # The first level reads the leaves from where they are, and puts them in front of the nodes on the way.
+                event = hasher.pairs(
+                    nodes if base else source,
+                    32 * bounds[base],
+                    nodes,
+                    32 * bounds[base + 1],
+                    (size + 1) // 2,
+                    whole=size // 2,
+                    height=base,
+                    copied=None if base else nodes,
+                    wait_for=None if base else wait_for,
+                )
+                base += 1
+                continue
             event = hasher.levels(
                 source,
                 nodes,
@@ -107,20 +121,25 @@ class Trees:
         # A portion has room for the leaves of a subtree and as many nodes above them.
         height = max(1, (memory.limits.chunk // 64).bit_length() - 1)
         base = 0
+
+        def fetch(_number: int, first: int, sizes: list[int], above: Buffer) -> None:
+            _place(nodes, bounds, base, first, sizes, memory.download(above))
+
         while True:
             size = bounds[base + 1] - bounds[base]
             whole = size <= 1 << height
             step, levels = (size, len(bounds) - 2 - base) if whole else (1 << height, height)
-            pending: list[tuple[int, list[int], Buffer]] = []
+            pending: list[tuple[int, int, list[int], Buffer]] = []
             for number, first in enumerate(range(0, size, step)):
-                if len(pending) == 2:
-                    _place(nodes, bounds, base, *self._fetch(pending.pop(0)))
-                with self._queues.second() if number % 2 else nullcontext():
+                # As with hashes: what is fetched comes from the queue that is then filled again.
+                with self._queues.turn(number):
+                    if len(pending) == 2:
+                        fetch(*pending.pop(0))
                     part = memory.send(nodes[bounds[base] + first : bounds[base] + min(first + step, size)])
-                    pending.append((first, *self._subtree(part, base, levels, hasher)))
-                    self._queues.flush()
+                    pending.append((number, first, *self._subtree(part, base, levels, hasher)))
             while pending:
-                _place(nodes, bounds, base, *self._fetch(pending.pop(0)))
+                with self._queues.turn(pending[0][0]):
+                    fetch(*pending.pop(0))
             if whole:
                 return memory.on_host(nodes)
             base += height
@@ -132,7 +151,7 @@ class Trees:
             sizes.append((sizes[-1] + 1) // 2)
         above = self._memory.result((sum(sizes[1:]), 32), np.uint8)
         source, source_at, target_at = self._memory.on_device(leaves), 0, 0
-        wait_for = None if leaves.ready is None else [leaves.ready]
+        wait_for = leaves.events()
         event = None
         for level in range(levels):
             event = hasher.pairs(
@@ -147,10 +166,6 @@ class Trees:
             )
             source, source_at, target_at, wait_for = above.device, target_at, target_at + 32 * sizes[level + 1], None
         return sizes[1:], self._memory.publish(above, event)
-
-    def _fetch(self, portion: tuple[int, list[int], Buffer]) -> tuple[int, list[int], np.ndarray]:
-        first, sizes, above = portion
-        return first, sizes, self._memory.download(above)
 
     # merkle_update ----------------------------------------------------------------------------------------------------
 
@@ -168,8 +183,7 @@ class Trees:
             return memory.on_host(positions), self._update_from_host(nodes, bounds, levels, leaves, hasher)
         digests = memory.result((len(positions), 32), np.uint8)
         stored, fresh = memory.on_device(nodes), memory.on_device(leaves)
-        wait_for = [buffer.ready for buffer in (nodes, leaves) if buffer.ready is not None]
-        event = self._copy(fresh, digests.device, leaves.nbytes, wait_for or None)
+        event = self._copy(fresh, digests.device, leaves.nbytes, [*(nodes.events() or ()), *(leaves.events() or ())])
         zeros = memory.on_device(hasher.zeros)
         pairs = memory.allocate(64 * len(indices))
         row = 0
@@ -219,12 +233,11 @@ class Trees:
             return memory.on_host(_open_on_host(memory.download(nodes), bounds, indices, hasher.zero_roots))
         siblings = memory.result(shape, np.uint8)
         stored = memory.on_device(nodes)
-        if nodes.ready is not None:
-            memory.wait(nodes)
         u = np.uint64
         event = self._run(
             "open_paths", count, stored, memory.on_device(memory.upload(bounds)), u(depth),
             memory.on_device(hasher.zeros), memory.on_device(memory.upload(indices)), u(len(indices)), siblings.device,
+            wait_for=nodes.events(),
         )  # fmt: skip
         return memory.publish(siblings, event)
 
@@ -254,8 +267,8 @@ class Trees:
         # The copy has room behind it, so that whole blocks can be read of the last node.
         filled = memory.allocate(max(encodings.nbytes, 1))
         if source is not None:
-            self._copy(source, filled, encodings.nbytes, None if encodings.ready is None else [encodings.ready])
-        order = hasher.plan(offsets, levels)
+            self._copy(source, filled, encodings.nbytes, encodings.events())
+        order = hasher.plan(np.diff(offsets), levels)
         order_at = None if order is None else memory.on_device(memory.upload(order))
         offsets_at = memory.on_device(memory.upload(offsets))
         holes = np.searchsorted(splice_at, offsets[levels]).tolist()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +45,8 @@ class HashTuning:
         values: dict[str, int] = {}
         for name in ("lanes", "items", "group", "unroll"):
             value = tuning.get(name)
-            if not isinstance(value, int) or value not in allowed.get(name, range(1, 1 << 20)):
+            # A bool is an int to Python, and no number to a compiler.
+            if type(value) is not int or value not in allowed.get(name, range(1, 1 << 20)):
                 raise UsageError(f"opencl: tuning of {kernel}: {name} is {value!r}")
             values[name] = value
         if set(tuning) != set(values):
@@ -64,7 +64,7 @@ def default(device: OpenClDevice, kernel: str) -> HashTuning:
         lanes = max(
             power for power in (1, 2, 4, 8, 16) if power <= max(native, 1) and power <= 512 // WORD_BITS[kernel]
         )
-        return HashTuning(lanes=lanes, items=16, group=1, unroll=2 if kernel == "keccak256" else 1)
+        return HashTuning(lanes=lanes, items=64, group=1, unroll=2 if kernel == "keccak256" else 1)
     return HashTuning(
         lanes=1, items=1, group=min(128, max(device.max_group, 1)), unroll=24 if kernel == "keccak256" else 1
     )
@@ -79,7 +79,7 @@ def candidates(device: OpenClDevice, kernel: str) -> list[HashTuning]:
         # Half as many lanes are half as many registers; a compiler that splits vectors anyway does better with these.
         for lanes in (first.lanes, first.lanes // 2, 2 * first.lanes, 1):
             if 1 <= lanes <= 512 // WORD_BITS[kernel]:
-                found += [HashTuning(lanes, items, 1, unroll) for unroll in unrolls for items in (16, 64, 4)]
+                found += [HashTuning(lanes, items, 1, unroll) for unroll in unrolls for items in (64, 16, 256)]
     else:
         groups = [size for size in (64, 128, 256, 32) if size <= device.max_group]
         unrolls = (24, *unrolls) if kernel == "keccak256" else unrolls
@@ -92,13 +92,20 @@ def effective(device: OpenClDevice, kernel: str, asked_for: Mapping[str, Tuning]
     """What was asked for, else what is stored for this device and driver, else the default."""
     if kernel in asked_for:
         return HashTuning.of(asked_for[kernel], kernel)
-    kept = stored(device).get(kernel)
-    return default(device, kernel) if kept is None else HashTuning.of(kept, kernel)
+    kept = _read().get(device.key, {}).get(kernel)
+    if kept is None:
+        return default(device, kernel)
+    try:
+        return HashTuning.of(kept, kernel)
+    except UsageError as error:
+        raise PluginError(
+            f"{error}; it is stored in {path()}: remove the file, or what it has for this device"
+        ) from error
 
 
 def path() -> Path:
     """Where tunings are kept: ``opencl-tuning.json`` in chaindp's folder for configuration."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(base) / "chaindp" / "opencl-tuning.json"
 
 
@@ -107,7 +114,7 @@ def _read() -> dict[str, dict[str, dict[str, int | str]]]:
         content = json.loads(path().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PluginError(f"opencl: {path()} cannot be read ({error}); remove it or mend it") from error
     well_formed = isinstance(content, dict) and all(
         isinstance(kernels, dict) and all(isinstance(tuning, dict) for tuning in kernels.values())
@@ -123,16 +130,14 @@ def _write(content: Mapping[str, Mapping[str, Tuning]]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Beside the file and then into its place: whoever reads it finds all of the old or all of the new.
-        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as file:
-            json.dump(content, file, indent=2, sort_keys=True)
-        Path(file.name).replace(target)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise PluginError(f"opencl: {target} cannot be written: {error.strerror or error}") from error
-
-
-def stored(device: OpenClDevice) -> Mapping[str, Tuning]:
-    """Kernel to the tuning that is kept for this device and driver; PluginError where the file is broken."""
-    return {kernel: tuning for kernel, tuning in _read().get(device.key, {}).items() if kernel in TUNED}
 
 
 def all_stored() -> Mapping[str, Mapping[str, Tuning]]:

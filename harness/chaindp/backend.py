@@ -191,7 +191,8 @@ class Backend:
     """One open device of a backend. Subclass it and add a method a kernel.
 
     Kernels must be safe to call from two threads at once, must not change their arguments, must not keep or return
-    memory that a later call changes, and should release the GIL while they work.
+    memory that a later call changes, and should release the GIL while they work. Callers leave what they passed as it
+    is until ``synchronize`` has returned.
     """
 
     time_domain: TimeDomain = TimeDomain.WALL
@@ -230,7 +231,7 @@ class Backend:
         return buffer
 
     def synchronize(self) -> None:
-        """Return once all work that was submitted is done."""
+        """Return once all work that the calling thread submitted is done."""
 
     def take_device_times(self) -> DeviceTimes | None:
         """What the device's clock measured since the last call of this; None unless opened with ``profile``."""

@@ -13,20 +13,19 @@ static inline void store_digests(word *state, global uchar *to, int lanes)
     for (int i = 0; i < DIGEST_WORDS; i++)
         store_base(to + i * BASE_BYTES, TO_BYTES(state[i]));
 #elif LANES > DIGEST_WORDS
-    // Twice as many lanes as words: the lower half of each row is a digest.
-    word rows[LANES];
+    // Twice as many lanes as words: a row is two digests.
+    word rows[DIGEST_WORDS];
 #pragma unroll
-    for (int i = 0; i < LANES; i++)
-        rows[i] = TO_BYTES(state[i % DIGEST_WORDS]);
-    transpose(rows);
+    for (int i = 0; i < DIGEST_WORDS; i++)
+        rows[i] = TO_BYTES(state[i]);
+    INTERLEAVE(rows, DIGEST_WORDS);
     if (lanes == LANES) {
 #pragma unroll
-        for (int i = 0; i < LANES; i += 2)
-            store_row(to + i * DIGEST, (word)(rows[i].lo, rows[i + 1].lo));
+        for (int i = 0; i < DIGEST_WORDS; i++)
+            store_row(to + 2 * i * DIGEST, rows[i]);
     } else {
-        for (int i = 0; i < lanes; i++)
-            for (int byte = 0; byte < (int)DIGEST; byte++)
-                to[i * DIGEST + byte] = ((uchar *)&rows[i])[byte];
+        for (int byte = 0; byte < lanes * (int)DIGEST; byte++)
+            to[byte] = ((uchar *)rows)[byte];
     }
 #else
 #pragma unroll
@@ -35,7 +34,7 @@ static inline void store_digests(word *state, global uchar *to, int lanes)
 #pragma unroll
         for (int i = 0; i < LANES; i++)
             rows[i] = TO_BYTES(state[part + i]);
-        transpose(rows);
+        INTERLEAVE(rows, LANES);
 #pragma unroll
         for (int i = 0; i < LANES; i++)
             if (i < lanes)
@@ -70,12 +69,13 @@ static inline void hash_group(global const uchar *from, global uchar *to, int la
 #pragma unroll
         for (int i = 0; i < LANES; i++) {
             // A group that is not full repeats its last pair; nothing is read past it.
-            global const uchar *row = i == odd ? odd_pair : from + min(i, lanes - 1) * NODE;
+            int pair = min(i, lanes - 1);
+            global const uchar *row = pair == odd ? odd_pair : from + pair * NODE;
             rows[i] = load_row(row + part * BASE_BYTES);
             if (copies && i < lanes && i != odd)
                 store_row(copied + i * NODE + part * BASE_BYTES, rows[i]);
         }
-        transpose(rows);
+        INTERLEAVE(rows, LANES);
 #pragma unroll
         for (int i = 0; i < LANES; i++)
             state[part + i] = FROM_BYTES(rows[i]);
@@ -139,31 +139,33 @@ kernel void hash_pairs(global const uchar *src, ulong src_at, global uchar *dst,
 #endif
 }
 
-// `height` levels of a tree above level `base`, a subtree a work-group: level l is nodes[bounds[l]..bounds[l + 1]]. Where
-// base is 0 the leaves are read from `leaves` and, with `copies`, put in front of the nodes.
+// `height` levels of a tree above level `base`, in `trees` subtrees of which each work-group builds one after another:
+// level l is nodes[bounds[l]..bounds[l + 1]]. Where base is 0 the leaves are read from `leaves` and, with `copies`, put in
+// front of the nodes.
 kernel void hash_levels(global const uchar *leaves, int copies, global uchar *nodes, global const ulong *bounds,
-                        ulong base, ulong height, global const uchar *zeros, global uchar *odd_pair)
+                        ulong base, ulong height, ulong trees, global const uchar *zeros, global uchar *odd_pair)
 {
-    for (ulong up = 0; up < height; up++) {
-        ulong level = base + up;
-        ulong nodes_here = bounds[level + 1] - bounds[level], nodes_above = bounds[level + 2] - bounds[level + 1];
-        ulong span = 1UL << (height - 1 - up), first = get_group_id(0) * span;
-        if (first < nodes_above) {
-            ulong count = min(span, nodes_above - first);
-            global const uchar *src = level ? nodes + bounds[level] * DIGEST : leaves;
-            struct pairs p = {src + first * NODE,
-                              nodes + (bounds[level + 1] + first) * DIGEST,
-                              count,
-                              min(count, nodes_here / 2 - first),
-                              zeros + level * DIGEST,
-                              odd_pair,
-                              copies && level == 0,
-                              nodes + first * NODE};
-            hash_groups(&p, get_local_id(0), get_local_size(0), groups_of(count));
+    for (ulong tree = get_group_id(0); tree < trees; tree += get_num_groups(0))
+        for (ulong up = 0; up < height; up++) {
+            ulong level = base + up;
+            ulong nodes_here = bounds[level + 1] - bounds[level], nodes_above = bounds[level + 2] - bounds[level + 1];
+            ulong span = 1UL << (height - 1 - up), first = tree * span;
+            if (first < nodes_above) {
+                ulong count = min(span, nodes_above - first);
+                global const uchar *src = level ? nodes + bounds[level] * DIGEST : leaves;
+                struct pairs p = {src + first * NODE,
+                                  nodes + (bounds[level + 1] + first) * DIGEST,
+                                  count,
+                                  min(count, nodes_here / 2 - first),
+                                  zeros + level * DIGEST,
+                                  odd_pair,
+                                  copies && level == 0,
+                                  nodes + first * NODE};
+                hash_groups(&p, get_local_id(0), get_local_size(0), groups_of(count));
+            }
+            // The next level reads what the whole group wrote.
+            barrier(CLK_GLOBAL_MEM_FENCE);
         }
-        // The next level reads what the whole group wrote.
-        barrier(CLK_GLOBAL_MEM_FENCE);
-    }
 }
 
 // The next words of LANES messages, message j's at base[j] + at[j].
@@ -198,7 +200,7 @@ static inline void load_block(word *block, global const uchar **base, const ulon
             for (int lane = 0; lane < LANES; lane++)
                 ((BASE *)&rows[i])[lane] = load_base(base[i], at[i] + (part + lane) * BASE_BYTES);
 #endif
-        transpose(rows);
+        INTERLEAVE(rows, LANES);
 #pragma unroll
         for (int i = 0; i < LANES; i++)
             block[part + i] = FROM_BYTES(rows[i]);

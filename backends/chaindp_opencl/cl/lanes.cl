@@ -46,21 +46,22 @@ static inline BASE load_base(global const uchar *data, ulong at)
 #endif
 
 #if LANES > 1
-// LANES rows of LANES words to columns, and back. Each turn takes the even and then the odd words of neighbouring rows; a
-// turn for every bit of a lane's number exchanges row and lane.
-static inline void transpose(word *rows)
-{
-#pragma unroll
-    for (int turn = 1; turn < LANES; turn *= 2) {
-        word mixed[LANES];
-#pragma unroll
-        for (int i = 0; i < LANES / 2; i++) {
-            mixed[i] = (word)(rows[2 * i].even, rows[2 * i + 1].even);
-            mixed[i + LANES / 2] = (word)(rows[2 * i].odd, rows[2 * i + 1].odd);
-        }
-#pragma unroll
-        for (int i = 0; i < LANES; i++)
-            rows[i] = mixed[i];
-    }
-}
+// A number of rows of LANES words each, to as many rows in the other order: word r of message l, which is in lane l of row
+// r, to place r of message l, the messages end to end. Each turn takes the even and then the odd words of neighbouring
+// rows, which moves the lowest bit of a lane's number in front of the row's, and the row's lowest in front of the lane's.
+// With LANES rows this is a transposition, and its own inverse.
+#define INTERLEAVE(rows, count) do { \
+        _Pragma("unroll") \
+        for (int turn = 1; turn < LANES; turn *= 2) { \
+            word mixed[count]; \
+            _Pragma("unroll") \
+            for (int i = 0; i < (count) / 2; i++) { \
+                mixed[i] = (word)(rows[2 * i].even, rows[2 * i + 1].even); \
+                mixed[i + (count) / 2] = (word)(rows[2 * i].odd, rows[2 * i + 1].odd); \
+            } \
+            _Pragma("unroll") \
+            for (int i = 0; i < (count); i++) \
+                rows[i] = mixed[i]; \
+        } \
+    } while (0)
 #endif

@@ -44,8 +44,9 @@ constant uint K_PADDING[64] = {
 constant uint INITIAL[8] = {0x6a09e667U, 0xbb67ae85U, 0x3c6ef372U, 0xa54ff53aU, 0x510e527fU, 0x9b05688cU, 0x1f83d9abU, 0x5be0cd19U};
 
 #define ROR(x, by) rotate((x), (word)(32 - (by)))
-#define CHOICE(e, f, g) bitselect((g), (f), (e))
-#define MAJORITY(a, b, c) bitselect((a), (b), (c) ^ (a))
+#define CHOICE(e, f, g) ((g) ^ ((e) & ((f) ^ (g))))
+
+#define MAJORITY(a, b, c) (((a) & (b)) | ((c) & ((a) | (b))))
 
 // Round t, with the state's words turned by one place a round instead of moved.
 #define ROUND(t, scheduled) do { \
