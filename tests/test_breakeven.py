@@ -20,10 +20,12 @@ from chaindp.errors import InputError, PluginError
 from chaindp.kernels import KernelSpec
 from chaindp.measure.warmup import WarmUp
 from chaindp.plugins import Registry
+from chaindp.report.charts.breakeven import break_even_charts
 from chaindp.report.markdown import markdown_report
 from chaindp.report.page import charts_of, run_report
 from chaindp.report.sources import read_runs
-from chaindp.results.breakeven import batch_sizes, break_even, curves, served_kernels, why_not
+from chaindp.report.tables import break_even_table as break_even_cells
+from chaindp.results.breakeven import BreakEven, batch_sizes, break_even, curves, served_kernels, why_not
 from chaindp.results.command import command_of
 from chaindp.results.summary import explain, explain_backends, gain_lines, gains, kernel_costs
 from chaindp.results.table import SampleTable
@@ -232,7 +234,7 @@ def test_a_win_that_does_not_last_is_no_win() -> None:
     times = meeting(100) | {4096: (70.0, 50.0)}
     (found,) = break_even(break_even_table({"k": times}))
     assert found.wins_from is None
-    assert found.title == "gpu does not win up to 4,096 nodes, though it is faster at 256, 1,024"
+    assert found.title == "gpu does not win up to 4,096 nodes, though by the medians it is faster at 256, 1,024"
 
 
 def test_what_is_within_noise_is_not_clear() -> None:
@@ -241,9 +243,78 @@ def test_what_is_within_noise_is_not_clear() -> None:
     assert found.clear_from == 256
     assert found.lows[1] < 1 < found.highs[1]
     (found,) = break_even(break_even_table({"k": {16: (100.0, 50.0), 64: (49.0, 50.0)}}, spread=0.1, seed=3))
-    if found.wins_from is not None:
-        assert found.title.endswith("by medians within noise")
     assert found.clear_from is None
+    assert "wins" not in found.title
+
+
+def told(ratios: dict[int, tuple[float, float]], **more: Any) -> BreakEven:
+    """A break-even with these ratios and lower ends of their intervals by size."""
+    sizes = tuple(ratios)
+
+    def start(values: list[float]) -> int | None:
+        below = [index for index, value in enumerate(values) if value <= 1]
+        first = below[-1] + 1 if below else 0
+        return sizes[first] if first < len(sizes) else None
+
+    medians, lows = ([pair[part] for pair in ratios.values()] for part in (0, 1))
+    facts: dict[str, Any] = {"kernel": "k", "backend": "gpu", "against": "cpu", "unit": "node", "batches": ()}
+    facts |= {"wins_from": start(medians), "clear_from": start(lows), "sizes": sizes}
+    return BreakEven(**facts, ratios=tuple(medians), lows=tuple(lows), highs=tuple(2 * value for value in medians))
+
+
+LOSES, UNCLEAR, WINS = (0.5, 0.4), (1.2, 0.5), (2.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("found", "title", "cells", "keys"),
+    [
+        (
+            told({16: LOSES, 64: LOSES, 256: UNCLEAR}),
+            "gpu is not clear of noise up to 256 nodes: the medians cross at 256, which is the largest measured",
+            ["256 (largest measured)", "nowhere"],
+            ["the medians cross here, not clear of noise, which is the largest measured"],
+        ),
+        (
+            told({16: LOSES, 64: WINS, 256: UNCLEAR}),
+            "gpu is not clear of noise up to 256 nodes: the medians cross at 64",
+            ["64", "nowhere"],
+            ["the medians cross here, not clear of noise"],
+        ),
+        (
+            told({16: UNCLEAR, 64: UNCLEAR}),
+            "gpu is not clear of noise up to 64 nodes: the medians are ahead at every measured batch, from 16 on",
+            ["16", "nowhere"],
+            ["the medians cross here, not clear of noise"],
+        ),
+        (
+            told({16: LOSES, 64: UNCLEAR, 256: WINS, 1024: WINS}),
+            "gpu wins from 256 nodes on; the medians cross at 64",
+            ["64", "256"],
+            ["gpu wins from here on", "the medians cross here, not clear of noise"],
+        ),
+        (
+            told({16: LOSES, 64: WINS}),
+            "gpu wins from 64 nodes on, which is the largest measured",
+            ["64 (largest measured)", "64 (largest measured)"],
+            ["gpu wins from here on, which is the largest measured"],
+        ),
+        (told({16: LOSES, 64: WINS, 256: WINS}), "gpu wins from 64 nodes on", ["64", "64"], ["gpu wins from here on"]),
+    ],
+)
+def test_nothing_claims_a_win_that_its_figures_do_not_carry(
+    found: BreakEven, title: str, cells: list[str], keys: list[str], tmp_path: Path
+) -> None:
+    assert found.title == title
+    assert found.sentence.startswith(f"k: {title} against cpu")
+    assert break_even_cells([found]).rows[0][3:5] == cells
+    run = read_runs([write(tmp_path / "run", run_with(), "pipeline")])[0]
+    curve = pd.DataFrame({"kernel": "k", "backend": "gpu", "against": "cpu", "size": found.sizes, "unit": "node"})
+    for name in ("backend_call", "backend_compute", "against_call", "against_compute"):
+        curve = curve.assign(**dict.fromkeys((name, f"{name}_q1", f"{name}_q3"), 10.0))
+    curve = curve.assign(ratio=found.ratios, ratio_low=found.lows, ratio_high=found.highs, ratio_compute=1.0)
+    (chart,) = break_even_charts(run, [found], curve)
+    assert chart.title == f"k: {title}"
+    assert [key.text for key in chart.legend if key.shape == "diamond"] == keys
 
 
 def test_transfer_decides() -> None:
@@ -356,14 +427,29 @@ def test_the_summary_tells_gain_transfer_and_break_even() -> None:
     assert lines[0].startswith("DP5 over DP3: 1.0")
     assert lines[0].endswith(", faster")
     assert "99% interval" in lines[0]
+    assert " in tx/s without admit, " in lines[0]
     assert lines[1].startswith("merkleize on gpu: compute 2.")
-    assert "; on cpu:scalar at DP3: " in lines[1]
+    assert " us/tx of wall time; on cpu:scalar at DP3: " in lines[1]
     assert [line.partition(":")[0] for line in lines[3:]] == ["keccak256", "trie_hash"]
     frame = run_with()
     assert explain(frame)[-len(lines) :] == explain_backends(frame)
     assert explain(frame, backends=False) + explain_backends(frame) == explain(frame)
     assert gain_lines(frame, costs=False) == gain_lines(frame)[:1]
     assert explain_backends(pipeline_table(levels=(0, 3, 4))) == []
+
+
+def test_a_mechanism_is_credited_with_the_stages_that_it_moved_only() -> None:
+    frame = run_with(break_even=False, levels=(0, 4, 5))
+    line = next(line for line in explain(frame) if line.startswith("DP5: "))
+    assert "CPU time" not in line, "DP4 of this table has the same backends"
+    line = next(line for line in explain(frame) if line.startswith("DP4: "))
+    assert "(CPU time of the stage's thread, us/tx: merkleize " in line
+    assert ", prove " in line
+    prove = frame["level"].eq(5).fillna(False) & frame["stage"].eq("prove").fillna(False)
+    moved = frame.assign(backend_ran=frame["backend_ran"].mask(prove & frame["backend_ran"].notna(), "opencl"))
+    line = next(line for line in explain(moved) if line.startswith("DP5: "))
+    assert "(CPU time of the stage's thread, us/tx: prove " in line
+    assert "merkleize " not in line.partition(")")[0]
 
 
 def test_why_there_is_no_break_even() -> None:

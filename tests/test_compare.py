@@ -165,9 +165,9 @@ def test_figures_of_two_clocks_are_compared_each_with_its_like(tmp_path: Path) -
         ("ns_per_unit", "merkle_tree/64"): ("wall", Verdict.NO_DIFFERENCE),
         ("ns_per_unit_with_transfer", "merkle_tree/64"): ("wall", Verdict.NO_DIFFERENCE),
         ("ns_per_unit", "merkle_tree/64 (device time)"): ("device", Verdict.FASTER),
-        ("ns_per_unit_with_transfer", "merkle_tree/64 (device time)"): ("device", Verdict.FASTER),
+        ("ns_per_unit_device_span", "merkle_tree/64 (device time)"): ("device", Verdict.FASTER),
     }
-    device = rows["ns_per_unit_with_transfer", "merkle_tree/64 (device time)"]
+    device = rows["ns_per_unit_device_span", "merkle_tree/64 (device time)"]
     # What passed from the first event to the last, and not the sum of what overlapped.
     assert device.a_median == pytest.approx(8.8, rel=0.02)
     assert device.samples_a == 20
@@ -181,13 +181,32 @@ def test_what_one_run_has_by_another_clock_only_is_never_ranked(tmp_path: Path) 
     rows = compare_runs(both, device)
     assert [(row.time_domain, row.verdict) for row in rows] == [("device", Verdict.NO_DIFFERENCE)] * 2
     rows = compare_runs(wall, device)
-    assert [row.verdict for row in rows] == [None, None]
-    assert all("not ranked across time domains: A gpu is in wall" in row.reason for row in rows)
+    assert [(row.metric, row.verdict) for row in rows] == [("ns_per_unit", None)]
+    assert "not ranked across time domains: A gpu is in wall" in rows[0].reason
     other = load(store_clocks(tmp_path / "b", 5.0, 4.0, backend="fpga"))
     pairs = [(row.a, row.b, row.time_domain, row.verdict) for row in compare_runs(both, other)]
     assert pairs == [("A gpu", "B fpga", domain, Verdict.FASTER) for domain in ("wall", "device", "wall", "device")]
     single = load(store_bench(tmp_path / "c", {"cpu": 10.0}))
     assert [row.time_domain for row in compare_runs(single, both)] == ["wall", "wall"]
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_figures_beside_a_side_that_failed_say_by_which_clock_they_are(tmp_path: Path, failed_first: bool) -> None:
+    both = load(store_clocks(tmp_path / "a", 10.0, 8.0))
+    table = SampleTable("b")
+    table.append(
+        workload="merkle_tree/64", kernel="merkle_tree", backend_requested="gpu", metric="compute_time",
+        status="failed", reason="the device is lost",
+    )  # fmt: skip
+    lost = load(write_run(tmp_path / "b", table.frame(), {"run_id": "b", "kind": "bench"}))
+    rows = compare_runs(lost, both) if failed_first else compare_runs(both, lost)
+    medians = {row.what: (row.time_domain, row.b_median if failed_first else row.a_median) for row in rows}
+    assert {what: domain for what, (domain, _) in medians.items()} == {
+        "merkle_tree/64": "wall",
+        "merkle_tree/64 (device time)": "device",
+    }
+    assert medians["merkle_tree/64 (device time)"][1] == pytest.approx(8.0, rel=0.02)
+    assert all(row.verdict is None and row.reason.endswith("the device is lost") for row in rows)
 
 
 def test_transfer_is_judged_apart(tmp_path: Path) -> None:

@@ -91,6 +91,19 @@ def test_a_variable_that_hides_the_drivers(bare: Path, monkeypatch: pytest.Monke
     assert found["drivers"].fix.startswith("unset OCL_ICD_VENDORS")
 
 
+@pytest.mark.parametrize("value", ["/nonexistent", "gone.icd", "/nowhere/gone.icd"])
+def test_a_variable_that_names_what_is_not_there(bare: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OCL_ICD_VENDORS", value)
+    problem = "fails: cannot open shared object file"
+    answers(monkeypatch, look=environment([], []), load_library=problem)
+    found = findings()
+    (row,) = [finding for name, finding in found.items() if name.startswith("driver ")]
+    assert row.ok is False
+    assert "does not exist" in row.detail or "cannot open" in row.detail
+    assert row.fix.startswith("unset OCL_ICD_VENDORS, or set it to ")
+    assert "reinstall" not in row.fix
+
+
 def test_files_that_name_no_library_that_loads(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     icd.SYSTEM.mkdir()
     for name, text in {"gone": "libgone.so.1\n", "empty": "\n", "good": "libgood.so"}.items():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +57,6 @@ def install(monkeypatch: pytest.MonkeyPatch, *platforms: object) -> None:
         get_platforms=get_platforms,
         status_code=cl.status_code,
         device_type=cl.device_type,
-        device_partition_property=cl.device_partition_property,
     )
     monkeypatch.setattr(driver, "load", lambda: fake)
 
@@ -90,11 +92,9 @@ def test_a_driver_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_an_old_driver_does_not_say_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, platform(1, "Old", [device(10, GPU, " a\0 b ", "x", partition_properties=0)]))
+    install(monkeypatch, platform(1, "Old", [device(10, GPU, " a\0 b ", "x")]))
     (found,) = driver.devices()
-    assert (found.name, found.compute_units, found.vector_long, found.partitionable) == ("a b", 0, 1, False)
-    install(monkeypatch, platform(1, "New", [device(10, CPU, "n", partition_properties=[0x1086, 0x1087])]))
-    assert driver.devices()[0].partitionable
+    assert (found.name, found.compute_units, found.vector_long) == ("a b", 0, 1)
 
 
 def test_every_name_selects_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +109,7 @@ def test_every_name_selects_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(names)) == len(names)
     for each, handle in zip(listed, (10, 20, 30), strict=True):
         assert {driver.select(name).handle.int_ptr for name in (each.name, *each.aliases)} == {handle}
+    assert driver.select("NVIDIA").handle.int_ptr == driver.select("Gpu").handle.int_ptr == 10
     with pytest.raises(UsageError, match="has no device 'amd'; there is 0, nvidia, gpu: H200; 1, intel: EPYC"):
         driver.select("amd")
     with pytest.raises(UsageError):
@@ -139,6 +140,8 @@ def test_details_are_json_and_the_key_is_of_model_and_driver(monkeypatch: pytest
 
 
 def test_no_driver_is_an_empty_list_and_an_error_for_who_wants_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in icd.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     install(monkeypatch)
     assert driver.devices() == ()
     assert list(driver.listed()) == []
@@ -146,7 +149,10 @@ def test_no_driver_is_an_empty_list_and_an_error_for_who_wants_a_device(monkeypa
         driver.select("")
     assert not isinstance(caught.value, UsageError)
     install(monkeypatch, platform(1, "Idle", []))
-    with pytest.raises(PluginError, match="no device of any driver found"):
+    with pytest.raises(PluginError, match="no device of any driver found; install"):
+        driver.select("1")
+    monkeypatch.setenv("OCL_ICD_VENDORS", "/gone")
+    with pytest.raises(PluginError, match=r"driver found; OCL_ICD_VENDORS is set to /gone, .*: unset it; or install"):
         driver.select("1")
 
 
@@ -170,6 +176,35 @@ def test_without_pyopencl_one_line_says_how_to_install_it(monkeypatch: pytest.Mo
     (tmp_path / "pyopencl.py").write_text("import a_module_that_is_not_there")
     with pytest.raises(PluginError, match="lacks a module, a_module_that_is_not_there"):
         driver.load()
+
+
+@pytest.mark.usefixtures("fresh_load")
+def test_two_threads_set_the_variable_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    active: list[int] = []
+    most: list[int] = []
+
+    @contextlib.contextmanager
+    def own_drivers() -> Iterator[None]:
+        active.append(1)
+        most.append(len(active))
+        time.sleep(0.05)
+        yield
+        active.pop()
+
+    monkeypatch.setattr(icd, "own_drivers", own_drivers)
+    barrier = threading.Barrier(2)
+
+    def first_call() -> None:
+        barrier.wait()
+        driver.load()
+
+    threads = [threading.Thread(target=first_call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most
+    assert set(most) == {1}
 
 
 @pytest.mark.usefixtures("fresh_load")

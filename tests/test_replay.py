@@ -343,7 +343,7 @@ def test_a_pipeline_that_led_elsewhere_does_not_hold(
     # One line for what was altered: everything else came out as it had.
     assert text.count("NOT THE SAME") == 1
     assert f"NOT THE SAME: DP4: other state root in repetition 0: {'00' * 32} then, {root} now" in text
-    assert "1 results are not the same" in text
+    assert "1 result is not the same" in text
     assert "tps transfers DP4" in text
     assert f"chaindp 0.0.1 {__version__}" in text
     assert len(list(Path("results/runs").iterdir())) == 2
@@ -370,6 +370,24 @@ def test_the_noise_floor_is_beside_every_verdict(capsys: pytest.CaptureFixture[s
     judged, refused = (line for line in text.splitlines() if "w DP" in line)
     assert "3.1%" in judged
     assert "%" not in refused
+
+
+def test_rows_of_two_backends_and_two_clocks_can_be_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    figures: dict[str, Any] = {"metric": "ns_per_unit", "unit": "ns/node", "samples_a": 9, "samples_b": 9}
+    figures |= {"verdict": Verdict.FASTER, "ratio": 2.0, "low": 1.9, "high": 2.1, "noise_floor": 0.01}
+    cases = (("k/64", "cpu", "wall"), ("k/64", "opencl", "wall"), ("k/64 (device time)", "opencl", "device"))
+    rows = [
+        Comparison(**figures, what=what, a=f"then {name}", b=f"now {name}", time_domain=domain, reason=name)
+        for what, name, domain in cases
+    ]
+    rows.append(Comparison(**figures, what="k/1", a="then cpu", b="now gpu", time_domain="wall", reason="other"))
+    document = {"failures": [], "holds": True, "replayed": "a", "run_id": "b", "path": "c"}
+    module._print(document, rows, [])
+    text = " ".join(capsys.readouterr().out.split())
+    for of in ("k/64 on cpu", "k/64 on opencl", "k/64 (device time) on opencl", "k/1 on cpu and gpu"):
+        assert f"ns_per_unit {of} " in text
+    assert "k/64 on cpu: cpu " in text
+    assert "k/64 on opencl, k/64 (device time) on opencl: opencl " in text
 
 
 def test_a_plugin_that_is_missing_is_named(

@@ -11,15 +11,17 @@ import pytest
 from bokeh.models import LabelSet
 
 from chaindp.cli import main
+from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, LevelPlan
 from chaindp.report.charts.timeline import timeline_chart
 from chaindp.report.headline import headline
 from chaindp.report.markdown import markdown_report
 from chaindp.report.page import charts_of, run_report
 from chaindp.report.palette import VERDICT_COLOURS, backend_colours
 from chaindp.report.sources import Run, read_runs
-from chaindp.report.tables import comparison_table, rates_table
+from chaindp.report.tables import comparison_table, noise_line, rates_table
+from chaindp.report.terminal import run_summary
 from chaindp.report.words import figure, ratio
-from chaindp.results.summary import latencies
+from chaindp.results.summary import latencies, stage_times
 from report_runs import bench_table, comparison_row, pipeline_table, write
 
 
@@ -184,3 +186,62 @@ def test_a_trace_goes_to_stdout(tmp_path: Path, capsys: Any, monkeypatch: pytest
     assert capsys.readouterr().out.startswith('{"otherData": {"generator": "chaindp trace')
     assert main(["trace", str(run), "--out", "-", "--json"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"levels": {0: 8e3, 4: 12e3}, "repetitions": 2}, "2 rounds, and it takes 5"),
+        ({"levels": {0: 8e3, 4: 12e3}, "repetitions": 1}, "1 round, and it takes 5"),
+        ({"levels": {0: 8e3}, "repetitions": 2}, "2 rounds, and it takes 5"),
+        ({"levels": {0: 8e3, 4: 12e3}, "again": False}, "not measured: the run has no second pass"),
+        ({"levels": {0: 8e3}, "again": False}, "not measured: the run has no second pass"),
+    ],
+)
+def test_a_missing_noise_floor_has_its_own_reason(options: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    """And not the reason why the lowest level has no verdict over itself."""
+    run = run_of(tmp_path, with_tps(**options))
+    assert noise_line(run).startswith(f"Noise floor: {reason}")
+    section = next(section for section in run_report(run).sections if section.name == "noise")
+    assert noise_line(run) in [*section.lead, *section.missing]
+    assert f"Noise floor: {reason}" in markdown_report([tmp_path / "run"])
+
+
+def test_one_repetition_is_no_repetitions(tmp_path: Path) -> None:
+    config = {"txs": 1, "block_txs": 1, "accounts": 1, "repeat": 1}
+    run = run_of(tmp_path, pipeline_table(levels=(0,), repetitions=1, blocks=1), config=config)
+    work = dict(run_report(run).facts)["work"]
+    assert work == "1 transaction a pass, 1 a block at most, 1 account, 1 repetition"
+
+
+def plans_of(*levels: int) -> list[LevelPlan]:
+    return [LevelPlan(LEVELS[level], frozenset({HETEROGENEOUS} if level == 5 else ()), {}) for level in levels]
+
+
+def test_a_summary_without_dp0_says_over_what_and_of_which_pass(tmp_path: Path) -> None:
+    frame = with_tps({4: 8e3, 5: 12e3}, spread=0.0)
+    lines = run_summary(frame, 0.02, 1000, plans_of(4, 5)).splitlines()
+    head = next(number for number, line in enumerate(lines) if line.strip().startswith("level"))
+    assert (lines[head - 1].strip(), lines[head].split()[-2:]) == ("with admit,", ["x", "DP4"])
+    row = next(line for line in lines if line.strip().startswith("DP5"))
+    assert "  1.50x DP4  " in row
+
+
+def test_a_stage_without_a_call_hashed_on_nothing() -> None:
+    frame = pipeline_table(levels=(4, 5), fast="opencl")
+    # A table says of every stage which backend it has; it is the calls that say where it hashed.
+    idle = (frame["stage"] == "execute") & (frame["metric"] == "busy")
+    frame["backend_ran"] = frame["backend_ran"].mask(idle, "opencl")
+    assert stage_times(frame).set_index(["level", "stage"])["backend"][5, "merkleize"] == "opencl"
+    (line,) = [line for line in run_summary(frame, 0.02, 1000, plans_of(4, 5)).splitlines() if " hashed on " in line]
+    assert line.startswith("DP5 hashed on cpu:scalar: admit")
+    assert line.endswith("; opencl: merkleize, prove")
+    silent = frame[frame["metric"] != "kernel_compute"]
+    assert "DP5 called no kernel" in run_summary(silent, 0.02, 1000, plans_of(4, 5)).splitlines()
+
+
+def test_the_curve_of_amdahl_says_of_which_pass_it_is(tmp_path: Path) -> None:
+    run = run_of(tmp_path, pipeline_table(levels=(0, 4)))
+    (chart,) = [chart for name, chart in charts_of(run_report(run)) if name.startswith("amdahl")]
+    assert "of the pass with admit" in chart.quantity
+    assert any(key.text.startswith("measured in tx/s with admit") for key in chart.legend)

@@ -20,6 +20,8 @@ from chaindp.bench.pairs import PairResult
 from chaindp.bench.search import GROUP, Entrant, Search
 from chaindp.bench.sides import Job, LocalSide, Sample, SideInfo
 from chaindp.bench.tune import KernelTuning, TunePlan, forget_tunings, plan_tasks, run_tune, show_tuning
+from chaindp.cli import output
+from chaindp.cli.tune import _print as print_results
 from chaindp.errors import CheckFailed, PluginError, UsageError
 from chaindp.measure.verdict import Comparison, Verdict
 from chaindp.measure.warmup import WarmUp
@@ -27,6 +29,7 @@ from chaindp.plugins import Registry, load_plugins
 from chaindp.results.store import load
 from chaindp.results.table import SampleTable
 from conftest import REPOSITORY
+from opencl_devices import needs_device
 from plugin_site import chaindp, make_distribution
 
 JOB = Job("double", 10)
@@ -206,7 +209,13 @@ def toy_registry(
         capabilities={"sha256": Capability()},
         summary="",
         devices=lambda: (Device("", "the toy"), Device("two", "another", aliases=("second",))),
-        tuner=Tuner(kernels, candidates, store or keep, lambda device: kept.pop(device, None) is not None),
+        tuner=Tuner(
+            kernels,
+            candidates,
+            store or keep,
+            lambda device: {"sha256": kept[device]} if device in kept else {},
+            lambda device: kept.pop(device, None) is not None,
+        ),
     )
     providers = {**REGISTRY.providers, ("backend", "toy"): "toy (test 1.0)"}
     return replace(REGISTRY, backends={**REGISTRY.backends, "toy": spec}, providers=providers)
@@ -258,8 +267,10 @@ def test_a_tuning_that_is_far_faster_is_found_and_stored() -> None:
     assert row["default"] == {"repeats": 12}
     assert row["ratio"] > 3  # type: ignore[operator]
     assert row["low"] <= row["ratio"] <= row["high"]  # type: ignore[operator]
-    (default, _) = result.against_default
-    assert (default.a, default.b) == ("toy[repeats=12]", "toy[repeats=1] again")
+    # The device had the default: one comparison says both.
+    assert result.against_default is result.before
+    assert (result.before[0].a, result.before[0].b) == ("toy", "toy[repeats=1]")
+    assert (row["had"], row["forgotten"], row["before"]) == (None, False, row["against_default"])
     assert json.loads(json.dumps(row)) == row
 
     frame = table.frame()
@@ -271,11 +282,11 @@ def test_a_tuning_that_is_far_faster_is_found_and_stored() -> None:
         ("toy[repeats=1 wrong=1]", "failed"),
     }
     pairs = frame[frame["metric"] == "compute_time"]
-    assert set(pairs["backend_requested"]) == {"toy", "toy[repeats=12]", "toy[repeats=1]", "toy[repeats=1] again"}
+    assert set(pairs["backend_requested"]) == {"toy", "toy[repeats=1]"}
 
 
 def test_what_is_stored_is_what_the_next_search_has_to_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: dict[str, Tuning] = {"": {"repeats": 1}}
+    kept: dict[str, Tuning] = {"": {"repeats": 2}}
     opened: list[Tuning] = []
     start = Toy.__init__
 
@@ -285,13 +296,27 @@ def test_what_is_stored_is_what_the_next_search_has_to_beat(monkeypatch: pytest.
             opened.append(self.tuning)
 
     monkeypatch.setattr(Toy, "__init__", write_down)
-    result, _ = tune_toy(toy_registry(kept), kernels=("sha256",))
+    result, table = tune_toy(toy_registry(kept), kernels=("sha256",))
     assert result.best == {"repeats": 1}
     assert opened
-    assert all(tuning == {"repeats": 1} for tuning in opened)
-    # Many times faster than the default, and no faster than what was stored.
+    assert all(tuning == {"repeats": 2} for tuning in opened)
+    assert result.had == {"repeats": 2}
+    # Farther ahead of the default than of what was stored.
     assert result.against_default[0].ratio > 3  # type: ignore[operator]
     assert result.before[0].ratio < result.against_default[0].ratio / 2  # type: ignore[operator]
+    default, with_stored = result.against_default[0], result.before[0]
+    assert (default.a, default.b) == ("toy[repeats=12]", "toy[repeats=1]")
+    assert (with_stored.a, with_stored.b) == ("toy", "toy[repeats=1]")
+    assert {"toy[repeats=1]", "toy[repeats=1] against toy[repeats=12]"} <= set(table.frame()["backend_requested"])
+
+
+def test_what_is_stored_already_is_compared_with_the_default_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = judged(monkeypatch, Verdict.FASTER)
+    kept: dict[str, Tuning] = {"": {"repeats": 1}}
+    result, _ = tune_toy(toy_registry(kept))
+    assert asked == ["toy[repeats=12]"]
+    assert (result.verdict, result.chosen, result.stored) == (None, None, "")
+    assert (result.before, kept) == ([], {"": {"repeats": 1}})
 
 
 def test_the_device_is_handed_on_as_it_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,9 +329,10 @@ def test_the_device_is_handed_on_as_it_was_named(monkeypatch: pytest.MonkeyPatch
         return CANDIDATES
 
     registry = toy_registry(kept, candidates)
-    result, _ = tune_toy(registry, backend="toy:second")
+    result, _ = tune_toy(registry, backend="toy:SECOND")
     assert asked == ["second"]
     assert result.row()["device"] == "two"
+    assert registry.open_backend("toy:SECOND").label == "toy:second"
     assert kept == {"second": {"repeats": 1}}
     assert forget_tunings(registry, "toy:second") is True
     assert forget_tunings(registry, "toy:second") is False
@@ -331,6 +357,78 @@ def test_what_is_stored_and_does_not_work_is_replaced() -> None:
     assert result.row()["status"] == "ok"
 
 
+def test_what_does_not_work_is_dropped_where_nothing_beats_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = judged(monkeypatch, Verdict.NO_DIFFERENCE)
+    broken: Tuning = {"repeats": 1, "wrong": 1}
+    kept: dict[str, Tuning] = {"": broken}
+    result, _ = tune_toy(toy_registry(kept), dry_run=True)
+    assert (asked, result.forgotten, result.chosen, kept) == (["toy[repeats=12]"], True, None, {"": broken})
+    result, _ = tune_toy(toy_registry(kept))
+    assert (result.row()["forgotten"], result.chosen, result.stored, kept) == (True, None, "", {})
+
+
+def test_only_the_broken_kernel_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(monkeypatch, Verdict.NO_DIFFERENCE)
+    registry = toy_registry({"": {"repeats": 1, "wrong": 1}})
+    spec = registry.backends["toy"]
+    assert spec.tuner is not None
+    drawer: dict[str, Tuning] = {"sha256": {"repeats": 1, "wrong": 1}, "keccak256": {"repeats": 3}}
+
+    def store(device: str, tunings: Any) -> str:
+        drawer.update(tunings)
+        return "a drawer"
+
+    def forget(device: str) -> bool:
+        drawer.clear()
+        return True
+
+    tuner = replace(spec.tuner, store=store, stored=lambda device: dict(drawer), forget=forget)
+    changed = replace(registry, backends={**registry.backends, "toy": replace(spec, tuner=tuner)})
+    result, _ = tune_toy(changed)
+    assert result.forgotten
+    assert result.unstored == ""
+    assert drawer == {"keccak256": {"repeats": 3}}
+
+
+def test_a_device_that_opens_with_no_candidate_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Toy, options: BackendOptions, kept: dict[str, Tuning]) -> None:
+        raise PluginError("toy: its file cannot be read")
+
+    monkeypatch.setattr(Toy, "__init__", fail)
+    with pytest.raises(PluginError, match=r"backend toy does not open: toy: its file cannot be read$"):
+        tune_toy(toy_registry({}))
+
+
+def test_a_backend_without_a_device_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Toy, options: BackendOptions, kept: dict[str, Tuning]) -> None:
+        raise PluginError("toy: no driver found; install one")
+
+    registry = toy_registry({})
+    bare = replace(registry.backends["toy"], devices=lambda: ())
+    registry = replace(registry, backends={**registry.backends, "toy": bare})
+    with pytest.raises(PluginError, match=r"backend toy opens, and lists no device$"):
+        tune_toy(registry)
+    monkeypatch.setattr(Toy, "__init__", fail)
+    words = r"backend toy does not open: toy: no driver found; install one$"
+    for selector in ("toy", "toy:7"):
+        with pytest.raises(PluginError, match=words):
+            tune_toy(registry, backend=selector)
+        with pytest.raises(PluginError, match=words):
+            forget_tunings(registry, selector)
+        with pytest.raises(PluginError, match=words):
+            registry.open_backend(selector)
+
+
+def test_what_is_stored_is_checked() -> None:
+    registry = toy_registry({})
+    spec = registry.backends["toy"]
+    assert spec.tuner is not None
+    tuner = replace(spec.tuner, stored=lambda device: ["sha256"])  # type: ignore[arg-type,return-value]
+    changed = replace(registry, backends={**registry.backends, "toy": replace(spec, tuner=tuner)})
+    result, _ = tune_toy(changed)
+    assert result.failed.startswith("plugin toy (test 1.0): backend toy says that ['sha256'] is stored")
+
+
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_only_what_is_faster_is_stored(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = judged(monkeypatch, verdict)
@@ -348,8 +446,8 @@ def test_the_default_is_not_compared_with_itself(monkeypatch: pytest.MonkeyPatch
     asked = judged(monkeypatch, Verdict.NO_DIFFERENCE)
     result, _ = tune_toy(toy_registry({}, lambda device, kernel: [{"repeats": 1}, {"repeats": 12}]))
     assert result.best == {"repeats": 1}
-    assert asked == ["toy"]
-    assert result.against_default == []
+    assert asked == []
+    assert (result.before, result.against_default, result.chosen) == ([], [], None)
 
 
 def test_a_default_that_does_not_work_is_nothing_to_compare_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,18 +475,27 @@ def test_candidates_none_of_which_works_are_a_failure() -> None:
     assert set(table.frame()["status"]) == {"failed"}
 
 
-def test_a_store_that_fails_is_one_line_and_keeps_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_fails_is_one_line_and_keeps_the_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     judged(monkeypatch, Verdict.FASTER)
 
     def full(device: str, tunings: Any) -> str:
         raise OSError(28, "No space left on device")
 
     result, table = tune_toy(toy_registry({}, store=full))
-    assert result.failed.startswith("plugin toy (test 1.0): backend toy cannot store a tuning: OSError")
-    assert result.before
+    assert result.unstored.startswith("plugin toy (test 1.0): backend toy cannot store a tuning: OSError")
+    assert (result.failed, result.verdict, result.stored) == ("", Verdict.FASTER, "")
+    row = result.row()
+    assert (row["status"], row["reason"], row["verdict"]) == ("failed", result.unstored, "faster")
     assert len(table)
+    monkeypatch.setattr(output, "table", lambda title, columns, rows, right: shown.append(rows))
+    shown: list[Any] = []
+    print_results([result], TunePlan(**SMALL))  # type: ignore[arg-type]
+    assert shown[0][0][-1] == "faster"
+    assert "sha256: not kept: plugin toy" in capsys.readouterr().out
     result, _ = tune_toy(toy_registry({}, store=lambda device, tunings: None))
-    assert result.failed.endswith("stores a tuning and does not say where")
+    assert result.unstored.endswith("stores a tuning and does not say where")
 
 
 @pytest.mark.parametrize(
@@ -435,7 +542,10 @@ def test_candidates_are_tried_once_each_at_the_largest_size() -> None:
     [
         ({"backend": "cpu"}, "backend cpu has nothing to tune; a backend that has: "),
         ({"backend": "toi"}, "did you mean toy"),
-        ({"backend": "toy:three"}, "backend toy has no device 'three'; there is: toy, toy:two"),
+        (
+            {"backend": "toy:three"},
+            "backend toy has no device 'three'; there is: toy, toy:two (also by the names toy:second)",
+        ),
         ({"kernels": ("sha265",)}, "did you mean sha256"),
         ({"kernels": ("keccak256",)}, "backend toy has nothing to tune in keccak256; it has in: sha256"),
         ({"size": 10**14}, "GiB are free"),
@@ -475,6 +585,31 @@ def fail_to_close(self: Toy) -> None:
 def test_tunings_are_shown_in_one_line() -> None:
     assert show_tuning({"width": 4, "layout": "rows"}) == "width=4 layout=rows"
     assert show_tuning({}) == "-"
+
+
+@needs_device
+def test_what_opencl_has_stored_wrongly_is_one_line_and_can_be_dropped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from chaindp_opencl import driver, tuning
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    plan = TunePlan(backend="opencl", kernels=["sha256"], size=100, seconds=0.1)
+    tuning.path().parent.mkdir()
+    bad = {"keccak256": {"lanes": 3, "items": 1, "group": 1, "unroll": 2}}
+    tuning.path().write_text(json.dumps({driver.select("").key: bad}))
+    assert tuning.stored("0") == bad
+    words = "keccak256: lanes is 3; it is stored in .*: chaindp tune opencl --forget drops"
+    with pytest.raises(PluginError, match=words):
+        run_tune(REGISTRY, plan, plan_tasks(REGISTRY, plan), SampleTable("r"))
+    assert forget_tunings(REGISTRY, "opencl")
+    assert tuning.stored("") == {}
+    tuning.path().write_text("{broken")
+    with pytest.raises(PluginError, match=r"is no JSON .*; remove or mend it"):
+        run_tune(REGISTRY, plan, plan_tasks(REGISTRY, plan), SampleTable("r"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tuning.path()))
+    with pytest.raises(PluginError, match=r"cannot be read \(Not a directory\); set XDG_CONFIG_HOME to a folder"):
+        tuning.stored("")
 
 
 # From here on as a user calls it: the plugin of docs/tuning.md, installed.
@@ -518,7 +653,14 @@ def test_the_table_says_what_was_found_and_what_was_done(site: Path, tmp_path: P
     quick = ("--size", "500", "--seconds", "0.1", "--threads", "1", "--dry-run", "--kernel", "sha256")
     done = chaindp("tune", "copied", *quick, site=site, cwd=tmp_path, **home)
     assert done.returncode == 0, done.stderr
-    for words in ("Tunings of copied (host memory), threads: 1", "batch=1", "speed / now", "noise floor", "samples: "):
+    for words in (
+        "Tunings of copied (host memory), threads: 1",
+        "batch=1",
+        "speed ratio",
+        "compared with",
+        "noise floor",
+        "samples: ",
+    ):
         assert words in done.stdout
     assert re.search(r"sha256: (not stored, because of --dry-run|nothing stored: the best one is not)", done.stdout)
     assert not (tmp_path / "config").exists()

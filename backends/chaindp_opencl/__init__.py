@@ -46,6 +46,12 @@ def _store(device: str, tunings: Mapping[str, Tuning]) -> str:
     return tuning.store(device, tunings)
 
 
+def _stored(device: str) -> Mapping[str, Tuning]:
+    from chaindp_opencl import tuning
+
+    return tuning.stored(device)
+
+
 def _forget(device: str) -> bool:
     from chaindp_opencl import tuning
 
@@ -67,7 +73,7 @@ def chaindp_backends() -> Sequence[BackendSpec]:
             devices=_devices,
             profiles=True,
             diagnose=_diagnose,
-            tuner=Tuner(("keccak256", "sha256"), _candidates, _store, _forget),
+            tuner=Tuner(("keccak256", "sha256"), _candidates, _store, _stored, _forget),
         )
     ]
 

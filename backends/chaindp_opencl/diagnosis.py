@@ -109,9 +109,16 @@ def _files() -> list[Finding]:
 
 def _file(file: icd.IcdFile) -> Finding:
     name = f"driver {file.path.name}"
-    fix = f"reinstall the driver that {file.path} is of, or remove that file"
+    replaced = icd.chosen()
+    if replaced is not None and not replaced[1].is_dir():
+        # The user's own word, which no package put there: nothing to reinstall.
+        fix = f"unset {replaced[0]}, or set it to a folder of .icd files, an .icd file or a library that exists"
+    else:
+        fix = f"reinstall the driver that {file.path} is of, or remove that file"
     if not file.library:
-        return Finding(name, False, "the file cannot be read or names no library", fix)
+        there = file.path.exists()
+        detail = "the file cannot be read or names no library" if there else f"{file.path} does not exist"
+        return Finding(name, False, detail, fix)
     _, problem = _alone("load_library", file.library)
     if problem:
         return Finding(name, False, f"{file.library} {problem}", fix)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.metadata
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,9 @@ WORDS = {
 """Alias to what the vendor or the platform calls itself."""
 
 
+_LOADING = threading.Lock()
+
+
 @functools.cache
 def load() -> ModuleType:
     """pyopencl, with the drivers of this environment's own vendors folder made known to its loader.
@@ -57,7 +61,8 @@ def load() -> ModuleType:
     PluginError where it is not installed or cannot be imported.
     """
     try:
-        with icd.own_drivers():
+        # The cache lets two first calls in at once, and each sets a variable of the process and takes it back.
+        with _LOADING, icd.own_drivers():
             import pyopencl
 
             # The loader looks for drivers at its first use, and never again.
@@ -95,7 +100,6 @@ class OpenClDevice:
     max_group:      work-items of a work-group at most
     unified:        whether device memory is the host's memory
     vector_long, vector_int: native vector widths of 64-bit and of 32-bit integers
-    partitionable:  whether a part of its compute units can be used by itself
     handle:         the ``pyopencl.Device``
     """
 
@@ -115,7 +119,6 @@ class OpenClDevice:
     unified: bool
     vector_long: int
     vector_int: int
-    partitionable: bool
     address_bits: int
     platform_vendor: str = ""
     handle: Any = field(default=None, compare=False, repr=False)
@@ -204,7 +207,6 @@ def _describe(index: int, handle: Any, kind: str) -> OpenClDevice:
         unified=bool(_info(handle, "host_unified_memory", False)),
         vector_long=int(_info(handle, "native_vector_width_long", 1)),
         vector_int=int(_info(handle, "native_vector_width_int", 1)),
-        partitionable=_partitionable(handle),
         address_bits=int(_info(handle, "address_bits", 0)),
         platform_vendor=_text(platform, "vendor"),
         handle=handle,
@@ -223,29 +225,30 @@ def _text(source: Any, name: str) -> str:
     return " ".join(str(_info(source, name, "")).replace("\x00", "").split())
 
 
-def _partitionable(handle: Any) -> bool:
-    kinds = _info(handle, "partition_properties", ())
-    if isinstance(kinds, int):
-        kinds = (kinds,)
-    return int(load().device_partition_property.BY_COUNTS) in [int(kind) for kind in kinds]
-
-
 def select(name: str) -> OpenClDevice:
-    """The device that ``name`` means: empty for the first, a number for its place in the list, or an alias.
+    """The device that ``name`` means: empty for the first, a number for its place in the list, or an alias
+    in any case of letters.
 
     UsageError for a name that no device has; PluginError where there is no device at all.
     """
     found = devices()
     if not found:
-        raise PluginError(
-            f"opencl: {'no device of any driver' if platforms() else 'no driver'} found; {INSTALL_DRIVER}"
-        )
+        raise PluginError(f"opencl: {'no device of any driver' if platforms() else 'no driver'} found; {_advice()}")
     names = _names(found)
     for device, own in zip(found, names, strict=True):
-        if name in own:
+        if name.casefold() in own:
             return device
     shown = "; ".join(f"{', '.join(n for n in own if n)}: {d.name}" for d, own in zip(found, names, strict=True))
     raise UsageError(f"backend opencl has no device {name!r}; there is {shown}")
+
+
+def _advice() -> str:
+    """How to get a device where none is found."""
+    replaced = icd.chosen()
+    if replaced is None:
+        return INSTALL_DRIVER
+    name, value = replaced
+    return f"{name} is set to {value}, and no other place is searched: unset it; or {INSTALL_DRIVER}"
 
 
 def listed() -> Sequence[Device]:

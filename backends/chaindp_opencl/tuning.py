@@ -20,7 +20,18 @@ from chaindp.backend import Tuning
 from chaindp.errors import PluginError, UsageError
 from chaindp_opencl.driver import OpenClDevice, select
 
-__all__ = ["TUNED", "HashTuning", "all_stored", "candidates", "default", "effective", "forget", "proposals", "store"]
+__all__ = [
+    "TUNED",
+    "HashTuning",
+    "all_stored",
+    "candidates",
+    "default",
+    "effective",
+    "forget",
+    "proposals",
+    "store",
+    "stored",
+]
 
 TUNED = ("keccak256", "sha256")
 """The kernels with a tuning. Trees and tries hash with these."""
@@ -99,7 +110,8 @@ def effective(device: OpenClDevice, kernel: str, asked_for: Mapping[str, Tuning]
         return HashTuning.of(kept, kernel)
     except UsageError as error:
         raise PluginError(
-            f"{error}; it is stored in {path()}: remove the file, or what it has for this device"
+            f"{error}; it is stored in {path()}: chaindp tune opencl{f':{device.index}' if device.index else ''} "
+            "--forget drops what is stored for this device"
         ) from error
 
 
@@ -114,8 +126,12 @@ def _read() -> dict[str, dict[str, dict[str, int | str]]]:
         content = json.loads(path().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise PluginError(f"opencl: {path()} cannot be read ({error}); remove it or mend it") from error
+    except OSError as error:
+        # Where a part of the path is a file, or a folder that may not be entered, there is nothing to remove.
+        way_out = "remove or mend it" if os.path.lexists(path()) else "set XDG_CONFIG_HOME to a folder of your own"
+        raise PluginError(f"opencl: {path()} cannot be read ({error.strerror or error}); {way_out}") from error
+    except (ValueError, RecursionError) as error:
+        raise PluginError(f"opencl: {path()} is no JSON ({error}); remove or mend it") from error
     well_formed = isinstance(content, dict) and all(
         isinstance(kernels, dict) and all(isinstance(tuning, dict) for tuning in kernels.values())
         for kernels in content.values()
@@ -159,6 +175,11 @@ def store(device: str, tunings: Mapping[str, Tuning]) -> str:
     content[key] = {**content.get(key, {}), **{kernel: dict(tuning) for kernel, tuning in tunings.items()}}
     _write(content)
     return str(path())
+
+
+def stored(device: str) -> Mapping[str, Tuning]:
+    """What is kept for this device and driver, by kernel, as it is in the file; empty where nothing is."""
+    return _read().get(select(device).key, {})
 
 
 def forget(device: str) -> bool:

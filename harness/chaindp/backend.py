@@ -69,7 +69,8 @@ class Capability:
 class Device:
     """One device of a backend. ``name`` is what follows the colon in ``backend:device``; empty for the default one.
 
-    details: what the device says of itself, JSON values only: driver, compute units, memory
+    details: what the device says of itself, JSON values only: driver, compute units, memory; ``kind``, where it is
+             there, is shown as the device's kind
     aliases: other names that select it; no two devices of a backend share one
     """
 
@@ -117,6 +118,7 @@ class Tuner:
     kernels:    the kernels that can be tuned, each by itself
     candidates: (device, kernel) to tunings to try, the first being what the device gets without a search
     store:      (device, kernel to tuning) keeps these for this device and driver; returns where, for the user to see
+    stored:     (device) to what is stored for it, by kernel, also where that does not work; empty where nothing is
     forget:     (device) drops what was stored; returns whether there was anything
 
     ``device`` is a name or alias, as in ``BackendOptions``. An instance that is opened without a tuning uses the stored
@@ -126,6 +128,7 @@ class Tuner:
     kernels: tuple[str, ...]
     candidates: Callable[[str, str], Sequence[Tuning]]
     store: Callable[[str, Mapping[str, Tuning]], str]
+    stored: Callable[[str], Mapping[str, Tuning]]
     forget: Callable[[str], bool]
 
 

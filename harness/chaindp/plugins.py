@@ -108,6 +108,39 @@ class Registry:
                 raise PluginError(f"plugin {provider}: backend {spec.name} lists {device!r}, which is not a Device")
         return found
 
+    def find_device(self, selector: str) -> tuple[Device, str]:
+        """The device that ``name`` or ``name:device`` selects, and the part after the colon as the backend spells it.
+
+        Aliases are found in any case of letters. UsageError for an unknown name, PluginError where there is no device.
+        """
+        spec, name = self.backend_spec(selector)
+        devices = self.devices(spec.name)
+        if not devices:
+            raise PluginError(self.why_no_device(spec.name))
+        if not name:
+            return devices[0], ""
+        for device in devices:
+            if name in (device.name, *device.aliases):
+                return device, name
+        for device in devices:
+            for alias in device.aliases:
+                if alias.casefold() == name.casefold():
+                    return device, alias
+        shown = ", ".join(f"{spec.name}:{found.name}" if found.name else spec.name for found in devices)
+        also = ", ".join(f"{spec.name}:{alias}" for found in devices for alias in found.aliases)
+        raise UsageError(
+            f"backend {spec.name} has no device {name!r}; there is: {shown}"
+            + (f" (also by the names {also})" if also else "")
+        )
+
+    def why_no_device(self, name: str) -> str:
+        """Why a backend that lists no device has none: what it says when it is opened all the same."""
+        try:
+            self.open_backend(name).close()
+        except PLUGIN_FAULTS as error:
+            return describe_error(error)
+        return f"plugin {self.providers['backend', name]}: backend {name} opens, and lists no device"
+
     def open_backend(
         self,
         selector: str,
@@ -129,14 +162,7 @@ class Registry:
         if profile and not spec.profiles:
             raise UsageError(f"backend {spec.name} has no clock of a device to measure with")
         if device:
-            devices = self.devices(spec.name)
-            if not any(device == found.name or device in found.aliases for found in devices):
-                shown = ", ".join(f"{spec.name}:{found.name}" if found.name else spec.name for found in devices)
-                also = ", ".join(f"{spec.name}:{alias}" for found in devices for alias in found.aliases)
-                raise UsageError(
-                    f"backend {spec.name} has no device {device!r}; there is: {shown or 'none'}"
-                    + (f" (also by the names {also})" if also else "")
-                )
+            _, device = self.find_device(selector)
         try:
             options = BackendOptions(device=device, threads=threads, profile=profile, tuning=dict(tuning or {}))
             backend = spec.factory(options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -86,11 +86,16 @@ class KernelTuning:
     tried:           how many candidates there was time for
     out:             candidates that do not run or return what is wrong, each with the reason
     best:            the candidate that won the search; None where none works
-    before:          the best one against what the device has now: stored by an earlier search, or the first candidate
+    had:             what was stored before; None where nothing was, so that the device has the first candidate
+    before:          the best one against what the device has now; empty where it is that, or that does not work
     before_failed:   why what the device has now does not work; empty where it does
-    against_default: the best one against the first candidate; None where it is that one, or that one does not work
-    chosen:          what was stored, or would have been; None where the device keeps what it has
+    against_default: the best one against the first candidate, the same as ``before`` where the device has that now;
+                     empty where it is that one, or that one does not work
+    chosen:          what was stored, or would have been; None where the device keeps what it has, or the default
     stored:          where; empty where nothing was
+    forgotten:       whether what was stored was dropped, or would have been: it does not work, and the best one is no
+                     faster than the default
+    unstored:        why what was found could not be stored, or what was stored not be dropped; empty where it could
     unstable:        sides of the comparisons that were measured although their times had not become stable
     failed:          why there is no result; empty where there is one
     """
@@ -101,17 +106,20 @@ class KernelTuning:
     tried: int = 0
     out: list[tuple[Tuning, str]] = field(default_factory=list)
     best: Tuning | None = None
+    had: Tuning | None = None
     before: list[Comparison] = field(default_factory=list)
     before_failed: str = ""
     against_default: list[Comparison] = field(default_factory=list)
     chosen: Tuning | None = None
     stored: str = ""
+    forgotten: bool = False
+    unstored: str = ""
     unstable: list[str] = field(default_factory=list)
     failed: str = ""
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the best one is faster than what the device has; None where one of the two does not work."""
+        """Whether the best one is faster than what the device has; None where it is that, or one does not work."""
         return self.before[0].verdict if self.before else None
 
     def row(self) -> dict[str, object]:
@@ -127,6 +135,7 @@ class KernelTuning:
             "tried": self.tried,
             "failed": [{"tuning": dict(tuning), "reason": reason} for tuning, reason in self.out],
             "default": dict(self.task.candidates[0]),
+            "had": None if self.had is None else dict(self.had),
             "best": None if self.best is None else dict(self.best),
             "chosen": None if self.chosen is None else dict(self.chosen),
             "ratio": None if found is None else found.ratio,
@@ -135,12 +144,13 @@ class KernelTuning:
             "noise_floor": None if found is None else found.noise_floor,
             "verdict": None if self.verdict is None else self.verdict.value,
             "stored": self.stored or None,
+            "forgotten": self.forgotten,
             "before": [comparison.row() for comparison in self.before],
             "before_failed": self.before_failed,
             "against_default": [comparison.row() for comparison in self.against_default],
             "unstable": list(dict.fromkeys(self.unstable)),
-            "status": "failed" if self.failed else "ok",
-            "reason": self.failed,
+            "status": "failed" if self.failed or self.unstored else "ok",
+            "reason": self.failed or self.unstored,
         }
 
 
@@ -152,24 +162,20 @@ def show_tuning(tuning: Tuning) -> str:
 def tuner_of(registry: Registry, backend: str) -> tuple[Tuner, Device]:
     """The tuner of ``name`` or ``name:device``, and that device.
 
-    UsageError where the backend or the device is not there, or there is nothing to tune.
+    UsageError where the backend or the device is not there, or there is nothing to tune; PluginError where the backend
+    has no device at all.
     """
-    spec, name = registry.backend_spec(backend)
+    spec, _ = registry.backend_spec(backend)
     if spec.tuner is None:
         able = ", ".join(other.name for other in registry.backends.values() if other.tuner is not None)
         raise UsageError(f"backend {spec.name} has nothing to tune; a backend that has: {able or 'none is installed'}")
-    devices = registry.devices(spec.name)
-    for device in devices:
-        if name in (device.name, *device.aliases) or (not name and device is devices[0]):
-            return spec.tuner, device
-    shown = ", ".join(f"{spec.name}:{device.name}" if device.name else spec.name for device in devices)
-    raise UsageError(f"backend {spec.name} has no device {name!r}; there is: {shown or 'none'}")
+    return spec.tuner, registry.find_device(backend)[0]
 
 
 def forget_tunings(registry: Registry, backend: str) -> bool:
     """Drop what was stored for a device; whether there was anything."""
     tuner, _ = tuner_of(registry, backend)
-    return bool(_ask(registry, backend, "cannot forget its tunings", tuner.forget, _device_name(backend)))
+    return bool(_ask(registry, backend, "cannot forget its tunings", tuner.forget, _device_name(registry, backend)))
 
 
 def plan_tasks(registry: Registry, plan: TunePlan) -> list[KernelTask]:
@@ -178,7 +184,8 @@ def plan_tasks(registry: Registry, plan: TunePlan) -> list[KernelTask]:
     UsageError for a wrong name or a size that does not fit into memory, PluginError where a tuner breaks its contract.
     """
     tuner, _ = tuner_of(registry, plan.backend)
-    spec, device = registry.backend_spec(plan.backend)
+    spec, _ = registry.backend_spec(plan.backend)
+    device = _device_name(registry, plan.backend)
     tasks = []
     for name in dict.fromkeys(plan.kernels or tuner.kernels):
         if name not in tuner.kernels:
@@ -212,17 +219,25 @@ def run_tune(
     advance: called with a description before each candidate and each comparison
     warn:    takes one line for what goes wrong without touching a figure
 
-    What goes wrong with a kernel is its ``failed``, and the others are tuned all the same.
+    What goes wrong with a kernel is its ``failed``, and the others are tuned all the same. PluginError where the device
+    opens for none of them.
     """
     _, device = tuner_of(registry, plan.backend)
-    results = []
-    for task in tasks:
-        result = KernelTuning(task, device, plan.threads)
+    results = [KernelTuning(task, device, plan.threads) for task in tasks]
+    for result in results:
+        result.failed = _unopenable(registry, plan, result.task)
+    if all(result.failed for result in results):
+        raise PluginError("; ".join(dict.fromkeys(result.failed for result in results)))
+    for result in results:
+        # Once more: what was stored for the kernel before may be what it failed for.
+        if result.failed:
+            result.failed = _unopenable(registry, plan, result.task)
+        if result.failed:
+            continue
         try:
             _tune(registry, plan, result, table, advance, warn)
         except ChaindpError as error:
             result.failed = str(error)
-        results.append(result)
     return results
 
 
@@ -235,30 +250,89 @@ def _tune(
     warn: Callable[[str], None],
 ) -> None:
     task = result.task
+    result.had = _stored(registry, plan).get(task.spec.name)
     best = _search(registry, plan, result, table, advance, warn)
     if best is None:
         return
     result.best = best
     result.before_failed = _problem_now(registry, plan, task)
     default = task.candidates[0]
+    now = default if result.had is None else result.had
+    with_now = best != now and not result.before_failed
     # Where the first candidate is out, there is a reason for it in the row, and nothing to compare with.
-    with_default = best != default and all(default != tuning for tuning, _ in result.out)
-    seconds = plan.seconds * (1.0 - _SEARCH_SHARE) / (2.0 if with_default and not result.before_failed else 1.0)
-    if not result.before_failed:
+    default_works = all(default != tuning for tuning, _ in result.out)
+    with_default = best != default and default_works and not (with_now and now == default)
+    seconds = plan.seconds * (1.0 - _SEARCH_SHARE) / (2.0 if with_default and with_now else 1.0)
+    if with_now:
         result.before = _against(registry, plan, result, None, seconds, table, advance)
+        result.against_default = result.before if now == default else []
     if with_default and not result.failed:
         result.against_default = _against(registry, plan, result, default, seconds, table, advance)
-    if result.failed:
+    if not result.failed:
+        _decide(registry, plan, result, default_works)
+
+
+def _decide(registry: Registry, plan: TunePlan, result: KernelTuning, default_works: bool) -> None:
+    """Store the best one, drop what was stored, or leave the device as it is; ``unstored`` where that fails."""
+    if result.before_failed and result.had is not None and default_works:
+        faster = bool(result.against_default) and result.against_default[0].verdict is Verdict.FASTER
+        result.forgotten = not faster
+    else:
+        faster = bool(result.before_failed) or result.verdict is Verdict.FASTER
+    result.chosen = result.best if faster else None
+    if plan.dry_run:
         return
-    if result.verdict is Verdict.FASTER or result.before_failed:
-        result.chosen = best
-        if not plan.dry_run:
-            tuner, _ = tuner_of(registry, plan.backend)
-            kept = {task.spec.name: best}
-            where = _ask(registry, plan.backend, "cannot store a tuning", tuner.store, _device_name(plan.backend), kept)
-            if not isinstance(where, str) or not where:
-                raise PluginError(_blame(registry, plan.backend, "stores a tuning and does not say where"))
-            result.stored = where
+    try:
+        if result.chosen is not None:
+            result.stored = _store(registry, plan, {result.task.spec.name: result.chosen})
+        elif result.forgotten:
+            others = {name: tuning for name, tuning in _stored(registry, plan).items() if name != result.task.spec.name}
+            forget_tunings(registry, plan.backend)
+            if others:
+                _store(registry, plan, others)
+    except ChaindpError as error:
+        result.unstored = str(error)
+
+
+def _store(registry: Registry, plan: TunePlan, tunings: Mapping[str, Tuning]) -> str:
+    """Keep tunings by kernel; where they are."""
+    tuner, _ = tuner_of(registry, plan.backend)
+    device = _device_name(registry, plan.backend)
+    where = _ask(registry, plan.backend, "cannot store a tuning", tuner.store, device, tunings)
+    if not isinstance(where, str) or not where:
+        raise PluginError(_blame(registry, plan.backend, "stores a tuning and does not say where"))
+    return where
+
+
+def _stored(registry: Registry, plan: TunePlan) -> dict[str, Tuning]:
+    """What is stored for the device, by kernel."""
+    tuner, _ = tuner_of(registry, plan.backend)
+    device = _device_name(registry, plan.backend)
+    found = _ask(registry, plan.backend, "cannot say what is stored", tuner.stored, device)
+    if not isinstance(found, Mapping) or not all(isinstance(tuning, Mapping) for tuning in found.values()):
+        problem = f"says that {_shown(found)} is stored, not tunings by kernel"
+        raise PluginError(_blame(registry, plan.backend, problem))
+    return {name: dict(tuning) for name, tuning in found.items()}
+
+
+def _unopenable(registry: Registry, plan: TunePlan, task: KernelTask) -> str:
+    """Why the device opens neither as it is nor with any candidate, where it is the same every time; else empty.
+
+    What differs from one candidate to the next is for the search to say.
+    """
+    first = ""
+    for tuning in (None, *task.candidates):
+        try:
+            LocalSide(
+                registry, plan.backend, plan.threads, tuning=None if tuning is None else {task.spec.name: tuning}
+            ).close()
+        except ChaindpError as error:
+            if str(error) != (first or str(error)):
+                return ""
+            first = str(error)
+        else:
+            return ""
+    return first
 
 
 def _search(
@@ -343,10 +417,11 @@ def _against(
     task, last = result.task, inputs.LastInputs()
     name = task.spec.name
     best = result.best or {}
+    # By another name in the samples of a second comparison: those of one name are of one series.
+    against = "" if tuning is None else f" against {_label(plan, tuning)}"
     sides: list[tuple[str, Mapping[str, Tuning] | None]] = [
         (plan.backend, None) if tuning is None else (_label(plan, tuning), {name: tuning}),
-        # By another name in each comparison: samples of one name in the table are of one series.
-        (_label(plan, best) + ("" if tuning is None else " again"), {name: best}),
+        (_label(plan, best) + against, {name: best}),
     ]
 
     def open_sides() -> list[Side]:
@@ -361,9 +436,9 @@ def _against(
     # Two comparisons in one process: each has input that the other one's instances have not seen.
     job = Job(name, task.size, plan.seed + (0 if tuning is None else 1))
     pair = compare_sides(open_sides, job, PairPlan(seconds=seconds, seed=plan.seed), table, task.spec.unit, advance)
-    result.unstable += pair.unstable
+    result.unstable += [label.removesuffix(against) for label in pair.unstable]
     result.failed = pair.failed or pair.skipped
-    return pair.comparisons
+    return [replace(comparison, b=_label(plan, best)) for comparison in pair.comparisons]
 
 
 def _record(table: SampleTable, task: KernelTask, entrants: Sequence[Entrant]) -> None:
@@ -418,8 +493,8 @@ def _blame(registry: Registry, backend: str, problem: str) -> str:
     return f"plugin {provider}: backend {backend} {problem}"
 
 
-def _device_name(backend: str) -> str:
-    return backend.partition(":")[2]
+def _device_name(registry: Registry, backend: str) -> str:
+    return registry.find_device(backend)[1]
 
 
 def _shown(value: object) -> str:

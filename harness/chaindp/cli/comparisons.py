@@ -22,7 +22,7 @@ def print_comparisons(
 
     sides: the headings of A and B
     speed: the heading of the ratio
-    named: whether a cell of a side says which one it is, because rows may differ in that
+    named: whether a cell of a side says which one it is, because rows may differ in that; else the row does once
     """
     if not rows:
         return
@@ -30,7 +30,7 @@ def print_comparisons(
     cells = [
         [
             row.metric,
-            row.what,
+            row.what if named else _of(row, sides),
             f"{name(row.a)}{_figure(row.a_median)} (n={row.samples_a})",
             f"{name(row.b)}{_figure(row.b_median)} (n={row.samples_b})",
             row.unit,
@@ -44,10 +44,21 @@ def print_comparisons(
     figures = (speed, "99 % interval", "noise floor")
     output.table(title, ("metric", "of", *sides, "unit", *figures, "verdict"), cells, right=figures)
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
-        where = ", ".join(dict.fromkeys(row.what for row in rows if row.reason == reason))
+        where = ", ".join(dict.fromkeys(_of(row, sides) for row in rows if row.reason == reason))
         click.echo(f"{where}: {reason}")
     for source in dict.fromkeys(row.floor_from for row in rows if row.noise_floor is not None):
         click.echo(f"noise floor: {source}")
+
+
+def _of(row: Comparison, sides: tuple[str, str]) -> str:
+    """What a row is of, with the backend where the sides are of stored runs (``A cpu``): rows may differ in that only.
+
+    Sides that are backends themselves are not told again.
+    """
+    ran = [side.removeprefix(name).strip() for side, name in zip((row.a, row.b), sides, strict=True)]
+    if not all(side.startswith(f"{name} ") for side, name in zip((row.a, row.b), sides, strict=True)):
+        return row.what
+    return f"{row.what} on {ran[0] if ran[0] == ran[1] else f'{ran[0]} and {ran[1]}'}"
 
 
 def _figure(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chaindp.backend import Device
+from chaindp.backend import BackendSpec, Device
 from chaindp.cli import output
 from chaindp.errors import PluginError
 from chaindp.plugins import Registry, load_plugins
@@ -76,7 +76,9 @@ def _backend(registry: Registry, name: str) -> dict[str, Any]:
     devices: list[dict[str, object]] = []
     reason = ""
     try:
-        devices = [_device(name, device) for device in registry.devices(name)]
+        devices = [_device(spec, device) for device in registry.devices(name)]
+        # No fault, and no warning: a machine without the device.
+        reason = "" if devices else registry.why_no_device(name)
     except PluginError as error:
         reason = str(error)
         output.warn(reason)
@@ -94,13 +96,15 @@ def _backend(registry: Registry, name: str) -> dict[str, Any]:
     }
 
 
-def _device(backend: str, device: Device) -> dict[str, object]:
+def _device(spec: BackendSpec, device: Device) -> dict[str, object]:
     try:
         details = json.loads(json.dumps(dict(device.details)))
     except (TypeError, ValueError) as error:
-        raise PluginError(f"backend {backend}: the details of a device are not JSON values: {error}") from error
+        raise PluginError(f"backend {spec.name}: the details of a device are not JSON values: {error}") from error
     return {
         "name": device.name,
+        # A backend for GPUs may have a CPU among its devices; one that says so in its details is believed.
+        "kind": str(details.get("kind", spec.kind)),
         "aliases": list(device.aliases),
         "summary": device.summary,
         "details": details,
@@ -124,12 +128,16 @@ def _print(document: dict[str, Any]) -> None:
         ("backend", "kind", "devices", "summary"),
         [[row["name"], row["kind"], _devices(row), row["summary"]] for row in document["backends"]],
     )
+    for row in document["backends"]:
+        if row["devices_error"]:
+            click.echo(f"no device of {row['name']} is listed: {row['devices_error']}")
     output.table(
         "Devices",
-        ("device", "also", "summary"),
+        ("device", "kind", "also", "summary"),
         [
             [
                 _selector(row, device["name"]),
+                device["kind"],
                 ", ".join(_selector(row, name) for name in device["aliases"]),
                 device["summary"],
             ]
@@ -151,8 +159,6 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _devices(row: dict[str, Any]) -> str:
-    if row["devices_error"]:
-        return "cannot be listed"
     return ", ".join(_selector(row, device["name"]) for device in row["devices"]) or "none"
 
 

@@ -177,8 +177,8 @@ def _print(document: dict[str, Any], rows: Sequence[Comparison], differs: Sequen
         output.table("What differs", ("what", "then", "now"), cells)
     for failure in document["failures"]:
         click.echo(f"NOT THE SAME: {failure}")
-    verdict = (
-        "every result is the same" if document["holds"] else f"{len(document['failures'])} results are not the same"
-    )
+    others = len(document["failures"])
+    verdict = "1 result is not the same" if others == 1 else f"{others} results are not the same"
+    verdict = "every result is the same" if document["holds"] else verdict
     click.echo(f"run {document['replayed']} again, as {document['run_id']}: {verdict}")
     click.echo(f"samples: {document['path']}")

@@ -119,8 +119,8 @@ def _tune(registry: Registry, plan: TunePlan, out: Path | None, as_json: bool) -
     run |= {"environment": collect(registry=registry, warn=output.warn)}
     path = write_run(folder / run_id, table.frame(), run)
     for result in results:
-        if result.failed:
-            output.warn(f"{result.task.spec.name}/{result.task.size}: {result.failed}")
+        if result.failed or result.unstored:
+            output.warn(f"{result.task.spec.name}/{result.task.size}: {result.failed or result.unstored}")
     if as_json:
         output.emit({"run_id": run_id, "path": str(path), "backend": plan.backend, "rows": rows, "warnings": warnings})
     else:
@@ -128,7 +128,7 @@ def _tune(registry: Registry, plan: TunePlan, out: Path | None, as_json: bool) -
         for line in warnings:
             click.echo(f"machine: {line}")
         click.echo(f"samples: {path}")
-    return 1 if any(result.failed for result in results) else 0
+    return 1 if any(result.failed or result.unstored for result in results) else 0
 
 
 def _rules() -> dict[str, str]:
@@ -154,44 +154,54 @@ def _print(results: Sequence[KernelTuning], plan: TunePlan) -> None:
 
     rows: list[Sequence[Any]] = []
     for result in results:
-        found = result.before[0] if result.before else None
         rows.append(
             [
                 result.task.spec.name,
                 result.task.size,
                 f"{result.tried} of {len(result.task.candidates)}",
                 len(result.out),
-                show_tuning(result.task.candidates[0]),
-                "none works" if result.best is None else show_tuning(result.best),
-                *_figures(found),
-                "failed" if result.failed else (result.verdict or ("it works" if result.before_failed else "")),
-                _speed(result.against_default[0] if result.against_default else None),
+                "" if result.best is None else show_tuning(result.best),
+                *_compared(result)[0],
             ]
         )
-    figures = ("speed / now", "99 % interval", "noise floor")
-    columns = ("kernel", "size", "tried", "out", "default", "best found", *figures, "verdict", "speed / default")
+        rows += [["", "", "", "", "", *cells] for cells in _compared(result)[1:]]
+    figures = ("speed ratio", "99 % interval", "noise floor")
+    columns = ("kernel", "size", "tried", "out", "best found", "compared with", *figures, "verdict")
     device = results[0].device.summary
     output.table(
         f"Tunings of {plan.backend} ({device}), threads: {plan.threads}",
         columns,
         rows,
-        right=("size", "tried", "out", *figures, "speed / default"),
+        right=("size", "tried", "out", *figures),
     )
     for result in results:
         for line in _notes(result, plan):
             click.echo(f"{result.task.spec.name}: {line}")
 
 
-def _figures(found: Comparison | None) -> tuple[str, str, str]:
-    """Ratio, interval and noise floor, as ``chaindp compare`` shows them."""
-    if found is None:
-        return "", "", ""
+def _compared(result: KernelTuning) -> list[tuple[str, str, str, str, str]]:
+    """What the best one was compared with, figures and verdict: a line for each comparison, or one that has none."""
+    from chaindp.bench.tune import show_tuning
+
+    default = f"default: {show_tuning(result.task.candidates[0])}"
+    stored = f"stored: {show_tuning(result.had)}" if result.had is not None else default
+    lines = []
+    if result.before:
+        lines.append((stored, *_figures(result.before[0])))
+    elif result.best is not None and result.best == result.had:
+        lines.append((stored, "", "", "", "the same"))
+    if result.against_default and result.against_default is not result.before:
+        lines.append((default, *_figures(result.against_default[0])))
+    elif result.best is not None and result.best == result.task.candidates[0] and result.had != result.best:
+        lines.append((default, "", "", "", "the same"))
+    return lines or [("", "", "", "", "failed" if result.failed else "it works")]
+
+
+def _figures(found: Comparison) -> tuple[str, str, str, str]:
+    """Ratio, interval, noise floor and verdict, as ``chaindp compare`` shows them."""
+    ratio = "" if found.ratio is None else f"{found.ratio:.3g}"
     interval = "" if found.low is None else f"{found.low:.3g} to {found.high:.3g}"
-    return _speed(found), interval, "" if found.noise_floor is None else f"{found.noise_floor:.1%}"
-
-
-def _speed(found: Comparison | None) -> str:
-    return "" if found is None or found.ratio is None else f"{found.ratio:.3g}"
+    return ratio, interval, "" if found.noise_floor is None else f"{found.noise_floor:.1%}", found.verdict or ""
 
 
 def _notes(result: KernelTuning, plan: TunePlan) -> list[str]:
@@ -206,12 +216,17 @@ def _notes(result: KernelTuning, plan: TunePlan) -> list[str]:
     ]
     if result.before_failed:
         lines.append(f"what the device has now does not work: {result.before_failed}")
-    if result.stored:
-        lines.append(f"stored: {show_tuning(result.chosen or {})} in {result.stored}")
-    elif result.chosen is not None and not result.failed:
-        lines.append(f"not stored, because of --dry-run: {show_tuning(result.chosen)}")
-    elif result.best is not None and not result.failed:
-        lines.append("nothing stored: the best one is not faster than what the device has now, which stays")
     if result.failed:
         lines.append(f"failed: {result.failed}")
+    elif result.unstored:
+        lines.append(f"not kept: {result.unstored}")
+    elif result.stored:
+        lines.append(f"stored: {show_tuning(result.chosen or {})} in {result.stored}")
+    elif result.chosen is not None:
+        lines.append(f"not stored, because of --dry-run: {show_tuning(result.chosen)}")
+    elif result.forgotten:
+        done = "would be dropped without --dry-run" if plan.dry_run else "was dropped"
+        lines.append(f"what was stored {done}, and the default takes its place: nothing was found to be faster")
+    else:
+        lines.append("nothing stored: the best one is not faster than what the device has now, which stays")
     return lines

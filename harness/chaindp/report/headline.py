@@ -165,7 +165,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("chaindp", " ".join([str(dig(document, "environment", "chaindp") or ""), _commit(git)]).strip()),
     ]
     if run.kind == "pipeline" and isinstance(config, dict):
-        numbers = [f"{count(config[key])} {word}" for key, word in _CONFIG if isinstance(config.get(key), int)]
+        numbers = [plural(config[key], *words) for key, words in _CONFIG if isinstance(config.get(key), int)]
         found.insert(2, ("work", ", ".join(numbers)))
     return [(name, text) for name, text in found if text]
 
@@ -175,10 +175,10 @@ _MODES = {
     "model": "stage times are measured, their overlap is scheduled, not run",
 }
 _CONFIG = (
-    ("txs", "transactions a pass"),
-    ("block_txs", "a block at most"),
-    ("accounts", "accounts"),
-    ("repeat", "repetitions"),
+    ("txs", ("transaction a pass", "transactions a pass")),
+    ("block_txs", ("a block at most", "a block at most")),
+    ("accounts", ("account", "accounts")),
+    ("repeat", ("repetition", "repetitions")),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from chaindp.measure.device_clock import DISAGREEMENT_RULE
-from chaindp.measure.verdict import VERDICT_RULE
+from chaindp.measure.verdict import MINIMUM_ROUNDS, VERDICT_RULE
 from chaindp.pipeline.levels import LEVELS, MECHANISMS
 from chaindp.report.claims import claim_of
 from chaindp.report.parts import Table
@@ -118,8 +118,16 @@ def noise_line(run: Run) -> str:
             f"Noise floor: {percent(floor)}. So far apart are two equal passes of DP{run.lowest} on this machine, at "
             f"that moment. A verdict says {VERDICT_RULE}."
         )
-    reasons = [reason for reason in run.verdicts["reason"] if reason]
-    return f"Noise floor: {reasons[0] if reasons else 'not measured: no level holds'}. Speed-ups have no verdict."
+    if run.verdicts.empty:
+        return "Noise floor: not measured: no level holds. Speed-ups have no verdict."
+    # The baseline's row has a reason of its own, why it has no verdict, which is none why there is no floor.
+    others = run.verdicts[run.verdicts["level"] != run.verdicts["over"]]
+    reasons = [text(reason) for reason in others["reason"] if text(reason)]
+    if not reasons:
+        rounds = run.verdicts["rounds"].dropna()
+        few = f"{plural(int(rounds.max()), 'round')}, and it takes {MINIMUM_ROUNDS}" if len(rounds) else ""
+        reasons = [few or text(run.verdicts["reason"].iloc[0])]
+    return f"Noise floor: {reasons[0]}. Speed-ups have no verdict."
 
 
 def stage_table(run: Run) -> Table | None:
@@ -310,18 +318,23 @@ def kernel_cost_table(run: Run) -> Table | None:
         cells = [f"DP{row.level}", str(row.stage), text(row.backend), figure(row.compute / 1e3)]
         cells += [figure(row.transfer / 1e3), f"DP{row.below}", text(row.backend_below)]
         rows.append([*cells, figure(row.compute_below / 1e3), figure(row.transfer_below / 1e3)])
-    title = "What the stages' kernels took where they were moved, and at the level below"
+    title = (
+        "What the stages' kernels took (wall time, from call to return) where they were moved, and at the level below"
+    )
     return Table(title, columns, rows, [name for name in columns if name.endswith("us/tx")]) if rows else None
 
 
 def break_even_table(found: Sequence[BreakEven]) -> Table:
-    """A row a kernel and backend: from which batch on it wins, and how large the batches of the run are."""
-    columns = ["kernel", "backend", "against", "wins from", "clear of noise from", "measured", "unit"]
+    """A row a kernel and backend: where the medians cross, from where on it wins clear of noise, the run's batches."""
+    columns = ["kernel", "backend", "against", "medians cross at", "wins, clear of noise, from", "measured", "unit"]
     columns += ["batches of the run", "speed at the sizes around them"]
     rows = []
     for result in found:
-        cells = [result.kernel, result.backend, result.against, count(result.wins_from) or "nowhere"]
-        cells += [count(result.clear_from) or "nowhere", f"{count(result.sizes[0])} to {count(result.sizes[-1])}"]
+        cells = [result.kernel, result.backend, result.against]
+        for size in (result.wins_from, result.clear_from):
+            only = size is not None and result.rests_on_largest(size)
+            cells.append((count(size) or "nowhere") + (" (largest measured)" if only else ""))
+        cells.append(f"{count(result.sizes[0])} to {count(result.sizes[-1])}")
         here = [f"{part.stage} {count(part.typical)}" for part in result.batches]
         around = [f"{ratio(speed)} at {count(size)}" for size, speed in result.around]
         rows.append([*cells, result.unit, ", ".join(here) or "not known", ", ".join(around)])

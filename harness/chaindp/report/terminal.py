@@ -12,6 +12,7 @@ from rich.table import Table
 
 from chaindp.measure.verdict import MINIMUM_ROUNDS, Verdict
 from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
+from chaindp.report.words import plural
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
@@ -76,7 +77,9 @@ def noise_line(verdicts: pd.DataFrame) -> str:
     if rounds.empty:
         return f"noise floor: {NOT_MEASURED}"
     if floors.empty:
-        few = missing.iloc[0] if len(missing) else f"{int(rounds.max())} repetitions, and it takes {MINIMUM_ROUNDS}"
+        few = (
+            missing.iloc[0] if len(missing) else f"{plural(int(rounds.max()), 'round')}, and it takes {MINIMUM_ROUNDS}"
+        )
         return f"noise floor: insufficient data: {few} (--repeat)"
     return (
         f"noise floor: {base} against itself differs by up to {floors.iloc[0]:.1%} here "
@@ -86,6 +89,7 @@ def noise_line(verdicts: pd.DataFrame) -> str:
 
 def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.Series) -> Table:
     base = rungs["speedup_over"].iloc[0]
+    over = "p" if base == 0 else f"x DP{base}"
     modelled = (rungs["mode"] == "model").any()
     title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
@@ -93,7 +97,7 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
     table.add_column("claim", justify="right")
     table.add_column("measured", justify="right")
     table.add_column("verdict", no_wrap=True)
-    for name in ("tx/s", "slowest to fastest", "with admit", f"x DP{base}"):
+    for name in ("tx/s", "slowest to fastest", "with admit", f"with admit,\nx DP{base}"):
         table.add_column(name, justify="right", no_wrap=True)
     if modelled:
         table.add_column("model error", justify="right")
@@ -107,7 +111,7 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
         table.add_row(
             level.name,
             level.claim,
-            f"{rung['speedup']:.2f}p" if pd.notna(rung["speedup"]) and base == 0 else "-",
+            f"{rung['speedup']:.2f}{over}" if pd.notna(rung["speedup"]) else "-",
             verdicts.get(level.number, ""),
             f"{rung['tps']:,.0f}",
             f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}",
@@ -178,10 +182,15 @@ def _latency_table(waits: pd.DataFrame) -> Table:
 
 
 def _backends(frame: pd.DataFrame, level: int) -> str:
-    """Which backend ran the kernels of which stages at a level."""
-    rows = frame[(frame["level"] == level) & (frame["metric"] == "busy") & frame["backend_ran"].notna()]
-    ran = rows.drop_duplicates("stage").groupby("backend_ran")["stage"].agg(", ".join)
-    return f"DP{level} hashed on " + "; ".join(f"{backend}: {stages}" for backend, stages in ran.items())
+    """Which backend ran the kernels of which stages at a level; a stage that called none is not named."""
+    rows = frame[(frame["level"] == level) & (frame["metric"] == "kernel_compute") & frame["backend_ran"].notna()]
+    ran: dict[str, list[str]] = {}
+    for stage in STAGES:
+        for backend in rows[rows["stage"] == stage]["backend_ran"].unique():
+            ran.setdefault(str(backend), []).append(stage)
+    if not ran:
+        return f"DP{level} called no kernel"
+    return f"DP{level} hashed on " + "; ".join(f"{backend}: {', '.join(stages)}" for backend, stages in ran.items())
 
 
 def _skipped_stages(frame: pd.DataFrame) -> list[str]:

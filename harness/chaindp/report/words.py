@@ -64,9 +64,9 @@ def text(value: Any) -> str:
     return "" if _missing(value) else str(value)
 
 
-def plural(number: int, noun: str) -> str:
-    """``1 level``, ``2 levels``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str, several: str = "") -> str:
+    """``1 level``, ``2 levels``; ``several`` is the plural where it takes more than an s."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def megabytes(number: int) -> str:

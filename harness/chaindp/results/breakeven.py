@@ -20,8 +20,9 @@ from chaindp.measure.verdict import CONFIDENCE
 __all__ = ["BREAK_EVEN", "Batches", "BreakEven", "batch_sizes", "break_even", "curves", "served_kernels", "why_not"]
 
 BREAK_EVEN = (
-    "A backend wins from the smallest measured batch on from which it is faster at every larger one, by the medians, "
-    f"transfer included; it is clear where the {CONFIDENCE:.0%} interval of the ratio excludes 1 at each of them."
+    "The medians cross at the smallest measured batch from which on a backend is faster at every larger one, transfer "
+    f"included. It wins from where on that is clear of noise: from where on the {CONFIDENCE:.0%} interval of the ratio "
+    "excludes 1 at every measured batch."
 )
 
 _MECHANISM = "mechanism:heterogeneous_backends"
@@ -142,9 +143,9 @@ class Batches:
 class BreakEven:
     """What was found for one kernel and backend.
 
-    wins_from:  the smallest measured batch from which on the backend is faster at every larger one; None if there is
-                none
-    clear_from: likewise, and the interval of the ratio excludes 1 at each of them
+    wins_from:  where the medians cross: the smallest measured batch from which on the backend is faster at every larger
+                one; None if there is none
+    clear_from: likewise, and the interval of the ratio excludes 1 at each of them: only this carries a claim
     sizes:      the measured batches, ascending; ``ratios``: the speed of the backend over the other's at each, transfer
                 included; ``lows`` and ``highs``: the intervals
     batches:    of the run, by stage; empty where the table does not say
@@ -179,16 +180,25 @@ class BreakEven:
 
     @property
     def title(self) -> str:
-        """Who wins from where on, and how sure that is, without the batches of the run."""
+        """Who wins from where on, clear of noise, or that nobody does; without the batches of the run."""
         if self.wins_from is None:
             text = f"{self.backend} does not win up to {_units(self.sizes[-1], self.unit)}"
             won = [size for size, ratio in zip(self.sizes, self.ratios, strict=True) if ratio > 1]
-            return text + (f", though it is faster at {_listed(won)}" if won else "")
-        where = "at every measured batch, from" if self.wins_from == self.sizes[0] else "from"
-        text = f"{self.backend} wins {where} {_units(self.wins_from, self.unit)} on"
+            return text + (f", though by the medians it is faster at {_listed(won)}" if won else "")
+        if self.wins_from == self.sizes[0]:
+            crossing = f"the medians are ahead at every measured batch, from {self.wins_from:,} on"
+        else:
+            crossing = f"the medians cross at {self.wins_from:,}{self.rests_on_largest(self.wins_from)}"
         if self.clear_from is None:
-            return f"{text}, by medians within noise"
-        return text if self.clear_from == self.wins_from else f"{text}, clear of noise from {self.clear_from:,} on"
+            return f"{self.backend} is not clear of noise up to {_units(self.sizes[-1], self.unit)}: {crossing}"
+        where = "at every measured batch, from" if self.clear_from == self.sizes[0] else "from"
+        text = f"{self.backend} wins {where} {_units(self.clear_from, self.unit)} on"
+        text += self.rests_on_largest(self.clear_from)
+        return text if self.clear_from == self.wins_from else f"{text}; {crossing}"
+
+    def rests_on_largest(self, size: int) -> str:
+        """What has to be said of a crossing at ``size`` that no larger batch confirms; empty where one does."""
+        return ", which is the largest measured" if size == self.sizes[-1] else ""
 
     @property
     def sentence(self) -> str:

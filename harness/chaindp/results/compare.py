@@ -95,14 +95,15 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
     problems = [f"{side}: {series.problem}" for side, series in zip(sides, (a, b), strict=True) if series.problem]
     refusal = "; ".join(problems) or domain_refusal(sides[0], a.time_domain, sides[1], b.time_domain)
     counts = (len(a.values), len(b.values))
-    if a.time_domain == b.time_domain == "device":
+    domain = _domain_of_figures(a, b)
+    if domain == "device":
         what = f"{what} (device time)"
     doubts = [f"{side}: {series.doubt}" for side, series in zip(sides, (a, b), strict=True) if series.doubt]
     common: dict[str, Any] = {"metric": metric, "what": what, "a": sides[0], "b": sides[1], "unit": a.unit}
     if refusal or not all(counts):
         return Comparison(
             **common,
-            time_domain=a.time_domain if a.time_domain == b.time_domain else None,
+            time_domain=domain,
             samples_a=counts[0],
             samples_b=counts[1],
             verdict=None,
@@ -142,6 +143,18 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
     )
 
 
+def _domain_of_figures(a: Series, b: Series) -> str | None:
+    """The time domain of a row: of both sides, or of the only one that has figures; None where they differ.
+
+    A side that failed may have none, because it did not come to be opened.
+    """
+    if len(a.values) and not len(b.values):
+        return a.time_domain
+    if len(b.values) and not len(a.values):
+        return b.time_domain
+    return a.time_domain if a.time_domain == b.time_domain else None
+
+
 def domain_refusal(a: str, a_domain: str | None, b: str, b_domain: str | None) -> str:
     """Why two sides cannot be ranked by their time domains; empty where they can."""
     if a_domain == b_domain:
@@ -176,11 +189,14 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
             compute, transfer = times["value"].to_numpy() / work, columns["transfer_time"]["value"].to_numpy() / work
         unit = f"ns/{columns['work']['unit'].iloc[0]}"
         yield _series(times, compute, ("ns_per_unit", str(workload)), str(side), unit, doubt)
-        both = compute + transfer
         if "device_span_time" in columns and len(columns["device_span_time"]) == len(times):
-            # Copies may overlap with kernels, and then their sum is more than what passed on the device.
-            both = columns["device_span_time"]["value"].to_numpy() / work
-        yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit, doubt)
+            # Copies may overlap with kernels, so their sum is no time that passed. The span is, and the gaps between
+            # commands are in it, so it is a figure of another name.
+            span = columns["device_span_time"]["value"].to_numpy() / work
+            yield _series(times, span, ("ns_per_unit_device_span", str(workload)), str(side), unit, doubt)
+        else:
+            both = compute + transfer
+            yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit, doubt)
 
 
 def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

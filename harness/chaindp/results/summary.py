@@ -267,7 +267,8 @@ def gain_lines(frame: pd.DataFrame, *, costs: bool = True) -> list[str]:
     lines = []
     taken = kernel_costs(frame) if costs else None
     for gain in gains(frame).itertuples():
-        text = f"DP{gain.level} over DP{gain.below}: " + ("" if pd.isna(gain.ratio) else f"{gain.ratio:.2f}x")
+        text = f"DP{gain.level} over DP{gain.below}: "
+        text += "" if pd.isna(gain.ratio) else f"{gain.ratio:.2f}x in tx/s without admit"
         if not pd.isna(gain.low):
             text += f", {CONFIDENCE:.0%} interval {gain.low:.2f} to {gain.high:.2f}, noise floor {gain.noise_floor:.1%}"
         lines.append(f"{text}, {gain.verdict or 'no verdict'}{f' ({gain.reason})' if gain.reason else ''}")
@@ -276,7 +277,7 @@ def gain_lines(frame: pd.DataFrame, *, costs: bool = True) -> list[str]:
         mine = taken[(taken["workload"] == gain.workload) & (taken["level"] == gain.level)]
         lines += [
             f"{cost.stage} on {cost.backend}: compute {cost.compute / 1e3:.2f}, transfer {cost.transfer / 1e3:.2f} "
-            f"us/tx; on {cost.backend_below} at DP{cost.below}: {cost.compute_below / 1e3:.2f} and "
+            f"us/tx of wall time; on {cost.backend_below} at DP{cost.below}: {cost.compute_below / 1e3:.2f} and "
             f"{cost.transfer_below / 1e3:.2f}"
             for cost in mine.itertuples()
         ]
@@ -310,6 +311,7 @@ def explain(
     rungs = ladder(frame) if rungs is None else rungs
     times = stage_times(frame) if times is None else times
     switches = mechanisms(frame)
+    ran = stage_kernels(frame).groupby([*_RUNG, "stage"], observed=True)["backend"].first()
     lines = []
     before: tuple[pd.Series, set[str], pd.DataFrame] | None = None
     for _, rung in rungs.iterrows():
@@ -323,7 +325,9 @@ def explain(
             text = f"{rung['tps'] / before[0]['tps']:.2f}x DP{before[0]['level']}"
             new = sorted(on - before[1])
             if new:
-                text += f" with {', '.join(new)}{_change(new, before[2], stages)}"
+                there, here_now = (_ran(ran, str(rung["workload"]), int(side["level"])) for side in (before[0], rung))
+                moved = [name for name in STAGES if name in there and there[name] != here_now.get(name, there[name])]
+                text += f" with {', '.join(new)}{_change(new, moved, before[2], stages)}"
             else:
                 missing = mine[(mine["status"] == "skipped") & ~mine["mechanism"].isin(before[1])]
                 reasons = "; ".join(f"{row.mechanism}: {row.reason}" for row in missing.tail(2).itertuples())
@@ -334,15 +338,21 @@ def explain(
     return lines + (explain_backends(frame) if backends else [])
 
 
-def _change(new: list[str], before: pd.DataFrame, after: pd.DataFrame) -> str:
-    """What the stages that the mechanisms work on cost before and after."""
-    touched = {"parallel_merkleization": ("merkleize", "prove"), "heterogeneous_backends": ("merkleize", "prove")}
+def _ran(backends: pd.Series, workload: str, level: int) -> dict[str, str]:
+    """The backend of every stage of a level that called a kernel."""
+    return {str(stage): str(name) for (*rung, stage), name in backends.items() if tuple(rung) == (workload, level)}
+
+
+def _change(new: list[str], moved: list[str], before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """What the stages whose kernels ``new`` mechanisms moved to another backend cost before and after."""
+    if not {"parallel_merkleization", "heterogeneous_backends"} & set(new):
+        return ""
     parts = []
-    for stage in STAGES:
-        if any(stage in touched.get(name, ()) for name in new) and stage in before.index and stage in after.index:
+    for stage in moved:
+        if stage in before.index and stage in after.index:
             old, now = before["cpu_ns_per_tx"][stage] / 1e3, after["cpu_ns_per_tx"][stage] / 1e3
-            parts.append(f"{stage} {old:.1f} to {now:.1f} us/tx")
-    return f" ({', '.join(parts)})" if parts else ""
+            parts.append(f"{stage} {old:.1f} to {now:.1f}")
+    return f" (CPU time of the stage's thread, us/tx: {', '.join(parts)})" if parts else ""
 
 
 def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> str:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why tests of a kernel were skipped; ``test`` is None where all of them were."""
+    """Why tests of a kernel were skipped, and how many ``tests``; ``test`` is None where a reason is of all of them."""
 
     test: str | None
     kernel: str | None
     reason: str
+    tests: int = 1
 
 
 @dataclass(slots=True)
@@ -252,9 +253,11 @@ class _Recorder:
 
     def _skip(self, test: str | None, kernel: str | None, call: pytest.CallInfo[None]) -> None:
         reason = str(call.excinfo.value) if call.excinfo is not None else ""
-        skip = Skip(test, kernel, reason)
-        if skip not in self.result.skips:
-            self.result.skips.append(skip)
+        for index, skip in enumerate(self.result.skips):
+            if (skip.test, skip.kernel, skip.reason) == (test, kernel, reason):
+                self.result.skips[index] = replace(skip, tests=skip.tests + 1)
+                return
+        self.result.skips.append(Skip(test, kernel, reason))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Tell which test begins."""

@@ -39,7 +39,7 @@ def amdahl_chart(run: Run) -> Chart | None:
         x_range=(left, right),
         y_range=(bottom, max([1.05, *heights]) * 1.04),
         log=True,
-        y_label="end-to-end speed-up",
+        y_label="end-to-end speed-up, with admit",
     )
     picture.add_layout(Span(location=1.0, dimension="width", line_color="#BBBBBB", line_width=1))
     legend = []
@@ -54,7 +54,7 @@ def amdahl_chart(run: Run) -> Chart | None:
         legend.append(Key(f"DP{row.level} over DP{row.baseline}", colour, "line"))
     legend += [
         Key("predicted", "#333333", "dot"),
-        Key("measured, with the level's other mechanisms", "#333333", "diamond"),
+        Key("measured in tx/s with admit, with the level's other mechanisms", "#333333", "diamond"),
         Key("ceiling", "#333333", "dash"),
     ]
     last = rows[-1]
@@ -62,9 +62,8 @@ def amdahl_chart(run: Run) -> Chart | None:
         f"The kernels that DP{last.level} moves are {percent(last.share)} of DP{last.baseline}'s stage time: "
         f"for nothing, they would give {ratio(last.ceiling)} times its speed"
     )
-    return Chart(
-        title, f"end-to-end speed-up by kernel speed-up; {AMDAHL_FORMULA}", picture, legend, amdahl_table(run), True
-    )
+    quantity = f"end-to-end speed-up of the pass with admit, by kernel speed-up; {AMDAHL_FORMULA}"
+    return Chart(title, quantity, picture, legend, amdahl_table(run), True)
 
 
 def _points(picture: Any, row: Any, colour: str, right: float) -> None:

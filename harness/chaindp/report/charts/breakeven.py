@@ -58,9 +58,14 @@ def _chart(run: Run, result: BreakEven, curve: pd.DataFrame) -> Chart:
         _curve(picture, curve, side, labels[side], ran[labels[side]], unit)
         legend.append(Key(f"{labels[side]}, with transfer", ran[labels[side]], "line"))
     legend.append(Key("without transfer", INK, "dash"))
-    if result.wins_from is not None:
-        _crossing(picture, curve, result)
-        legend.append(Key(f"{result.backend} wins from here on", INK, "diamond"))
+    if result.clear_from is not None:
+        _crossing(picture, curve, result.clear_from, INK)
+        note = result.rests_on_largest(result.clear_from)
+        legend.append(Key(f"{result.backend} wins from here on{note}", INK, "diamond"))
+    if result.wins_from is not None and result.wins_from != result.clear_from:
+        _crossing(picture, curve, result.wins_from, GREY)
+        note = result.rests_on_largest(result.wins_from)
+        legend.append(Key(f"the medians cross here, not clear of noise{note}", GREY, "diamond"))
     if result.batches:
         here = "; ".join(f"{part.stage} {count(part.typical)}" for part in result.batches)
         legend.append(Key(f"batches of this run: {here}", LIGHT_GREY, "band"))
@@ -102,13 +107,13 @@ def _bands(picture: figure, result: BreakEven, low: float, high: float) -> None:
     )
 
 
-def _crossing(picture: figure, curve: pd.DataFrame, result: BreakEven) -> None:
-    """The smallest batch from which on the backend wins."""
-    at = curve[curve["size"] == result.wins_from]
+def _crossing(picture: figure, curve: pd.DataFrame, size: int, colour: str) -> None:
+    """A diamond on the backend's line at a batch size from which on it is faster."""
+    at = curve[curve["size"] == size]
     here = float(at["size"].iloc[0])
-    picture.add_layout(Span(location=here, dimension="height", line_color=INK, line_dash="dotted"))
+    picture.add_layout(Span(location=here, dimension="height", line_color=colour, line_dash="dotted"))
     picture.scatter(
-        [here], [float(at["backend_call"].iloc[0])], marker="diamond", size=15, color=INK, line_color="white"
+        [here], [float(at["backend_call"].iloc[0])], marker="diamond", size=15, color=colour, line_color="white"
     )
 
 
