@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chaindp.errors import InputError
@@ -23,6 +23,7 @@ def test_median_and_quartiles_are_pythons(samples: list[float]) -> None:
 
 @settings(max_examples=40)
 @given(SAMPLES, st.integers(0, 3))
+@example([0.0, 523254.4419488835], 0)
 def test_the_interval_holds_the_median_and_is_reproducible(samples: list[float], seed: int) -> None:
     low, high = bootstrap_median(samples, seed=seed, resamples=300)
     assert min(samples) <= low <= high <= max(samples)

@@ -157,6 +157,7 @@ def test_the_command_says_it_all_in_one_object(registry: Registry, capsys: pytes
     assert document["skips"][0]["kernel"] == "keccak256"
 
 
+@pytest.mark.slow
 def test_the_command_in_words(tmp_path: Path) -> None:
     site, cwd = tmp_path / "site", tmp_path / "cwd"
     cwd.mkdir()
@@ -266,7 +267,10 @@ class TestSha256(Mine, Sha256Conformance): ...
 """
 
 
-@pytest.mark.parametrize(("backend", "status"), [("naive", 0), ("trips", 1), ("no_such_backend", 1), ("", 1)])
+@pytest.mark.parametrize(
+    ("backend", "status"),
+    [("naive", 0), pytest.param("trips", 1, marks=pytest.mark.slow), ("no_such_backend", 1), ("", 1)],
+)
 def test_a_module_of_a_few_lines_is_a_whole_suite(tmp_path: Path, backend: str, status: int) -> None:
     site = tmp_path / "site"
     install(site, {"naive": HONEST["naive"], "trips": CHEATS["trips"]})

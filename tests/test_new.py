@@ -301,6 +301,7 @@ def test_the_kernel_refuses_what_the_contract_does_not_allow(keccak: ModuleType)
         keccak.keccak256(data, offsets + np.array([0, 1]))
 
 
+@pytest.mark.slow
 def test_it_takes_part_in_a_run(tmp_path: Path) -> None:
     """Beside the sources that are tested here, by the metadata that an installer would write."""
     site = tmp_path / "site"

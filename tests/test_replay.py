@@ -328,6 +328,7 @@ def test_a_bench_is_run_again(
     assert sorted(os.listdir("again")) == [document["run_id"]]
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_led_elsewhere_does_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

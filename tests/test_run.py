@@ -110,12 +110,12 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
     [
         ("--mode", "model", "--levels", "0-4"),
         ("--block-txs", "77", "--levels", "0,4"),
-        ("--threads", "1", "--levels", "4"),
+        pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
         ("--threads", "3", "--levels", "3-4"),
-        ("--ablate", "pipelining", "--levels", "4"),
+        pytest.param(("--ablate", "pipelining", "--levels", "4"), marks=pytest.mark.slow),
         ("--ablate", "parallel_merkleization", "--levels", "4"),
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments),
 )
 def test_mode_block_size_threads_and_ablation_change_no_root(
     tmp_path: Path, arguments: tuple[str, ...], all_levels: dict[str, Any]

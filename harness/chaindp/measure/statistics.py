@@ -74,7 +74,9 @@ def bootstrap_median(
     low, high, _ = _bootstrap(
         len(values), lambda picks: np.median(values[picks], axis=-1), confidence, resamples, seed, width=len(values)
     )
-    return low, high
+    # Between two equal draws interpolation may round past them.
+    least, most = float(values.min()), float(values.max())
+    return min(max(low, least), most), min(max(high, least), most)
 
 
 def summarize(samples: Sequence[float] | np.ndarray, *, confidence: float = 0.95, seed: int = 0) -> Summary:
