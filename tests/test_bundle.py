@@ -128,7 +128,7 @@ def test_the_command_comes_from_the_configuration(folder: Path) -> None:
 def test_the_reference_run_can_be_sealed_and_replayed() -> None:
     bundle, _ = seal_run(REPOSITORY / "results" / "reference")
     assert bundle.manifest["not_replayable"] == ""
-    assert "--levels=0,1,2,3,4" in bundle.manifest["command"]
+    assert "--levels=0,1,2,3,4,5" in bundle.manifest["command"]
 
 
 def test_a_run_that_cannot_be_replayed_says_why(folder: Path, tmp_path: Path) -> None:

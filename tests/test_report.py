@@ -90,12 +90,12 @@ def rungs() -> pd.DataFrame:
 
 
 def test_the_reference_run_answers_first(reference: Page, rungs: pd.DataFrame) -> None:
-    headline = f"DP4 gives {rungs['tps'][4]:,.0f} tx/s measured"
+    headline = f"DP5 gives {rungs['tps'][5]:,.0f} tx/s measured"
     judged = level_verdicts(load(REFERENCE)).set_index("level")
-    if judged["verdict"][4] == "faster":
-        headline = f"{rungs['speedup'][4]:.2f} times"
+    if judged["verdict"][5] == "faster":
+        headline = f"{rungs['speedup'][5]:.2f} times"
     assert headline in reference.text
-    assert f"The claim for DP4 is 100-500p, {100 / rungs['speedup'][4]:.3g} times as much as its" in reference.text
+    assert f"The claim for DP5 is 500p+, {500 / rungs['speedup'][5]:.3g} times as much as its" in reference.text
     assert "fastest, " not in reference.text
     assert reference.text.index(headline) < reference.text.index("Claim and measurement")
     assert "AMD EPYC, 2 cores" in reference.text
@@ -103,7 +103,7 @@ def test_the_reference_run_answers_first(reference: Page, rungs: pd.DataFrame) -
 
 def test_the_ladder_stands_beside_its_claims(reference: Page, rungs: pd.DataFrame) -> None:
     rows = {row[0]: row for row in reference.rows if len(row) > 8 and row[1].endswith(("p", "p+"))}
-    claims = {0: "1p", 1: "2-5p", 2: "5-10p", 3: "15-50p", 4: "100-500p"}
+    claims = {0: "1p", 1: "2-5p", 2: "5-10p", 3: "15-50p", 4: "100-500p", 5: "500p+"}
     assert {level: row[1] for level, row in rows.items()} == {f"DP{level}": claim for level, claim in claims.items()}
     for level in claims:
         assert float(rows[f"DP{level}"][2]) == pytest.approx(rungs["speedup"][level], abs=0.006)
@@ -336,7 +336,7 @@ def test_markdown_of_the_reference_run(rungs: pd.DataFrame) -> None:
     admit = stage_times(load(REFERENCE)).set_index(["level", "stage"]).loc[(4, "admit")]
     assert f"| DP4 | {admit['busy_ns_per_tx'] / 1e3:.1f} / {admit['cpu_ns_per_tx'] / 1e3:.1f} |" in text
     assert "Noise floor" in text
-    assert "| skipped | scalable_consensus | not built yet | DP1-DP4 |" in text
+    assert "| skipped | scalable_consensus | not built yet | DP1-DP5 |" in text
     assert (
         text.rstrip().splitlines()[-1].startswith(f"run: {load(REFERENCE).attrs['run']['run_id']}; machine: AMD EPYC")
     )
