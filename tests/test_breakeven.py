@@ -615,6 +615,7 @@ def test_a_backend_that_is_wrong_beyond_the_runs_batches_is_caught_here(tmp_path
     assert document["summary"][1]["status"] == "ok", "the levels hold"
 
 
+@pytest.mark.slow
 def test_a_run_without_backends_measures_none(tmp_path: Path) -> None:
     done = chaindp("run", *TINY, "--levels", "0", "--out", str(tmp_path / "runs"), "--json")
     document = json.loads(done.stdout)

@@ -124,6 +124,7 @@ def test_mode_block_size_threads_and_ablation_change_no_root(
     assert roots(document) == roots(all_levels)
 
 
+@pytest.mark.slow
 def test_transfers_and_a_seed_of_their_own(tmp_path: Path) -> None:
     arguments = ("--workload", "transfers", "--levels", "0,4", "--zipf", "1.1", "--conflict", "0.3")
     first = run(tmp_path, *arguments, "--seed", "1")
@@ -219,8 +220,10 @@ result[-first % 10_000 :: 10_000].reshape(-1)[5:6] ^= 0x10
         ),
         pytest.param("args[0][0] ^= 1", "a call changes its arguments", id="changes its arguments"),
         pytest.param("raise RuntimeError('device\\nlost')", "failed: RuntimeError: device lost", id="raises"),
-        pytest.param("result = result.astype(np.float64)", "returned float64", id="wrong dtype"),
-        pytest.param("result = result[:-1]", "returned uint8[", id="a row too few"),
+        pytest.param(
+            "result = result.astype(np.float64)", "returned float64", id="wrong dtype", marks=pytest.mark.slow
+        ),
+        pytest.param("result = result[:-1]", "returned uint8[", id="a row too few", marks=pytest.mark.slow),
         pytest.param(
             "self.kept = getattr(self, 'kept', {})\n"
             "result = self.kept.setdefault((name, getattr(args[0], 'shape', None)), result)",

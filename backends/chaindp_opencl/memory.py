@@ -252,7 +252,7 @@ class Memory:
         cuts = [share * i for i in range(self._threads)] + [len(source)]
         list(self._copiers.map(lambda a, b: np.copyto(target[a:b], source[a:b]), cuts[:-1], cuts[1:]))
 
-    def _write(self, source: np.ndarray, device: Any, at: int = 0) -> Any:
+    def _write(self, source: np.ndarray, device: Any) -> Any:
         """Send bytes to the device; returns the event of the last portion. ``source`` may change afterwards."""
         event = None
         with guarded(self.label, f"copying {len(source):,} bytes to the device"):
@@ -263,7 +263,7 @@ class Memory:
                 part = source[start : start + self.limits.staging]
                 self._copy(portion[1][: len(part)], part)
                 event = self._cl.enqueue_copy(
-                    self.queues.mine, device, portion[1][: len(part)], dst_offset=at + start, is_blocking=False
+                    self.queues.mine, device, portion[1][: len(part)], dst_offset=start, is_blocking=False
                 )
                 self.queues.note("transfer", event, device)
                 self.queues.flush()
