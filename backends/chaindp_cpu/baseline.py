@@ -11,7 +11,7 @@ import numpy as np
 
 from chaindp.backend import Backend, BackendOptions
 from chaindp.kernels import checks
-from chaindp.kernels.merkle import level_offsets, zero_roots
+from chaindp.kernels.merkle import level_offsets, sibling_paths, zero_roots
 from chaindp.kernels.trie import check_trie
 
 __all__ = ["ScalarBackend"]
@@ -84,17 +84,10 @@ class ScalarBackend(Backend):
         self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray, hash_name: str = "keccak256"
     ) -> np.ndarray:
         """Sibling paths uint8[K,depth,32] of the leaves at ``indices``, deepest first, by numpy's indexing."""
-        zeros = zero_roots(checks.hash_name(hash_name))
+        checks.hash_name(hash_name)
         nodes, leaf_count = checks.tree(nodes, leaf_count)
         indices = checks.indices(indices, leaf_count, increasing=False)
-        bounds = level_offsets(leaf_count)
-        siblings = np.empty((len(indices), len(bounds) - 2, 32), dtype=np.uint8)
-        for level in range(len(bounds) - 2):
-            row = bounds[level] + ((indices >> level) ^ 1)
-            stored = row < bounds[level + 1]
-            siblings[stored, level] = nodes[row[stored]]
-            siblings[~stored, level] = zeros[level]
-        return siblings
+        return sibling_paths(nodes, leaf_count, indices, hash_name)
 
     def trie_hash(
         self,

@@ -282,24 +282,19 @@ class Hasher:
         """Hash portion by portion, two at a time: while one is hashed, the other one is copied."""
         memory, chunk = self._memory, self._memory.limits.chunk
         digests = np.empty((len(offsets) - 1, 32), np.uint8)
-        pending: list[tuple[int, int, int, Buffer]] = []
 
-        def fetch(_number: int, first: int, last: int, own: Buffer) -> None:
+        def submit(portion: tuple[int, int]) -> tuple[int, int, Buffer]:
+            first, last = portion
+            part = memory.send(data[offsets[first] : offsets[last]])
+            own = memory.result((last - first, 32), np.uint8)
+            own_offsets = offsets[first : last + 1] - offsets[first]
+            own_lengths = None if lengths is None else lengths[first:last]
+            memory.publish(own, self._hash_resident(part, own_offsets, own_lengths, own.device))
+            return first, last, own
+
+        def fetch(hashed: tuple[int, int, Buffer]) -> None:
+            first, last, own = hashed
             digests[first:last] = memory.download(own)
 
-        for number, (first, last) in enumerate(portions(offsets, chunk)):
-            # The one before the last used the queue that this one will: its digests come from there, and the host
-            # waits for them while the other queue is at work.
-            with self._queues.turn(number):
-                if len(pending) == 2:
-                    fetch(*pending.pop(0))
-                part = memory.send(data[offsets[first] : offsets[last]])
-                own = memory.result((last - first, 32), np.uint8)
-                own_offsets = offsets[first : last + 1] - offsets[first]
-                own_lengths = None if lengths is None else lengths[first:last]
-                memory.publish(own, self._hash_resident(part, own_offsets, own_lengths, own.device))
-            pending.append((number, first, last, own))
-        while pending:
-            with self._queues.turn(pending[0][0]):
-                fetch(*pending.pop(0))
+        self._queues.alternate(portions(offsets, chunk), submit, fetch)
         return memory.on_host(digests)

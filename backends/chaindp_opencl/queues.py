@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from chaindp_opencl.driver import guarded, load
 
 __all__ = ["Queues"]
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 
@@ -97,6 +98,24 @@ class Queues:
             yield
         finally:
             lease.current = before
+
+    def alternate(self, portions: Iterable[P], submit: Callable[[P], T], fetch: Callable[[T], None]) -> None:
+        """``submit`` each portion and ``fetch`` what that returned, in order, two portions under way at a time.
+
+        A portion goes to the queue of the one before the last, which is fetched from there first: the host waits for it
+        while the other queue is at work.
+        """
+        pending: deque[T] = deque()
+        number = 0
+        for portion in portions:
+            with self.turn(number):
+                if len(pending) == 2:
+                    fetch(pending.popleft())
+                pending.append(submit(portion))
+            number += 1
+        while pending:
+            with self.turn(number - len(pending)):
+                fetch(pending.popleft())
 
     def scratch(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` returns, made once for the queue in use: memory that only work in that queue touches."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.errors import InputError
-from chaindp.kernels.merkle import level_offsets, update_positions
+from chaindp.kernels.merkle import level_offsets, sibling_paths, update_positions
 from chaindp_opencl.driver import guarded, load
 from chaindp_opencl.hashing import Hasher
 from chaindp_opencl.memory import Buffer, Memory
@@ -122,24 +122,22 @@ class Trees:
         height = max(1, (memory.limits.chunk // 64).bit_length() - 1)
         base = 0
 
-        def fetch(_number: int, first: int, sizes: list[int], above: Buffer) -> None:
-            _place(nodes, bounds, base, first, sizes, memory.download(above))
-
         while True:
             size = bounds[base + 1] - bounds[base]
             whole = size <= 1 << height
             step, levels = (size, len(bounds) - 2 - base) if whole else (1 << height, height)
-            pending: list[tuple[int, int, list[int], Buffer]] = []
-            for number, first in enumerate(range(0, size, step)):
-                # As with hashes: what is fetched comes from the queue that is then filled again.
-                with self._queues.turn(number):
-                    if len(pending) == 2:
-                        fetch(*pending.pop(0))
-                    part = memory.send(nodes[bounds[base] + first : bounds[base] + min(first + step, size)])
-                    pending.append((number, first, *self._subtree(part, base, levels, hasher)))
-            while pending:
-                with self._queues.turn(pending[0][0]):
-                    fetch(*pending.pop(0))
+
+            def submit(
+                first: int, base: int = base, size: int = size, step: int = step, levels: int = levels
+            ) -> tuple[int, list[int], Buffer]:
+                part = memory.send(nodes[bounds[base] + first : bounds[base] + min(first + step, size)])
+                return first, *self._subtree(part, base, levels, hasher)
+
+            def fetch(built: tuple[int, list[int], Buffer], base: int = base) -> None:
+                first, sizes, above = built
+                _place(nodes, bounds, base, first, sizes, memory.download(above))
+
+            self._queues.alternate(range(0, size, step), submit, fetch)
             if whole:
                 return memory.on_host(nodes)
             base += height
@@ -230,7 +228,7 @@ class Trees:
         if count == 0:
             return memory.result(shape, np.uint8)
         if nodes.nbytes > memory.limits.resident or 32 * count > memory.limits.resident:
-            return memory.on_host(_open_on_host(memory.download(nodes), bounds, indices, hasher.zero_roots))
+            return memory.on_host(sibling_paths(memory.download(nodes), leaf_count, indices, hasher.name))
         siblings = memory.result(shape, np.uint8)
         stored = memory.on_device(nodes)
         u = np.uint64
@@ -308,14 +306,3 @@ def _place(nodes: np.ndarray, bounds: list[int], base: int, first: int, sizes: l
         first >>= 1
         nodes[bounds[level] + first : bounds[level] + first + size] = above[at : at + size]
         at += size
-
-
-def _open_on_host(nodes: np.ndarray, bounds: np.ndarray, indices: np.ndarray, zeros: np.ndarray) -> np.ndarray:
-    """Openings of a tree that the device cannot hold. They move bytes and hash nothing."""
-    siblings = np.empty((len(indices), len(bounds) - 2, 32), np.uint8)
-    for level in range(len(bounds) - 2):
-        at = bounds[level] + ((indices >> level) ^ 1)
-        stored = at < bounds[level + 1]
-        siblings[stored, level] = nodes[at[stored]]
-        siblings[~stored, level] = zeros[level]
-    return siblings

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from chaindp.kernels import checks
-from chaindp.kernels.merkle import level_offsets, update_positions, zero_roots
+from chaindp.kernels.merkle import level_offsets, sibling_paths, update_positions, zero_roots
 from chaindp.kernels.trie import check_trie
 
 if TYPE_CHECKING:
@@ -92,14 +92,7 @@ def _merkle_open(
     checks.hash_name(hash_name)
     nodes, leaf_count = checks.tree(nodes, leaf_count)
     indices = checks.indices(indices, leaf_count, increasing=False)
-    bounds = level_offsets(leaf_count).tolist()
-    siblings = np.empty((len(indices), len(bounds) - 2, 32), dtype=np.uint8)
-    for level in range(len(bounds) - 2):
-        at = bounds[level] + ((indices >> level) ^ 1)
-        stored = at < bounds[level + 1]
-        siblings[stored, level] = nodes[at[stored]]
-        siblings[~stored, level] = zero_roots(hash_name)[level]
-    return siblings
+    return sibling_paths(nodes, leaf_count, indices, hash_name)
 
 
 def _trie_hash(

@@ -22,6 +22,7 @@ __all__ = [
     "MERKLE_UPDATE",
     "level_offsets",
     "node_count",
+    "sibling_paths",
     "update_positions",
     "verify_path",
     "zero_roots",
@@ -81,6 +82,21 @@ def update_positions(leaf_count: int, indices: np.ndarray) -> list[np.ndarray]:
         keep[1:] = parents[1:] != parents[:-1]
         levels.append(parents[keep])
     return levels
+
+
+def sibling_paths(nodes: np.ndarray, leaf_count: int, indices: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
+    """``merkle_open`` with checked arguments, by numpy's indexing: it moves bytes and hashes nothing.
+
+    What backends on host memory and compositions share; the golden reference and the vectorized backend have their own.
+    """
+    bounds, zeros = level_offsets(leaf_count), zero_roots(hash_name)
+    siblings = np.empty((len(indices), len(bounds) - 2, 32), dtype=np.uint8)
+    for level in range(len(bounds) - 2):
+        at = bounds[level] + ((indices >> level) ^ 1)
+        stored = at < bounds[level + 1]
+        siblings[stored, level] = nodes[at[stored]]
+        siblings[~stored, level] = zeros[level]
+    return siblings
 
 
 def _golden_tree(leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
