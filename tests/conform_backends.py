@@ -108,6 +108,22 @@ class Planted(Naive):
 ''',
 }
 
+HOARDS_A_THIRD = '''
+class Planted(Naive):
+    """Keeps {what}."""
+
+    def __init__(self, name, options):
+        super().__init__(name, options)
+        self.kept, self.calls = [], 0
+
+    def sha256(self, data, offsets):
+        result = super().sha256(data, offsets)
+        self.calls += 1
+        if self.calls % 3 == 0:
+            self.kept.append({kept})
+        return result
+'''
+
 CHEATS = {
     "remembers": '''
 class Planted(Naive):
@@ -356,36 +372,8 @@ class Planted(Naive):
             return self.answer.copy()
         return super().sha256(data, offsets)
 ''',
-    "hoards_a_third": '''
-class Planted(Naive):
-    """Keeps every third result."""
-
-    def __init__(self, name, options):
-        super().__init__(name, options)
-        self.kept, self.calls = [], 0
-
-    def sha256(self, data, offsets):
-        result = super().sha256(data, offsets)
-        self.calls += 1
-        if self.calls % 3 == 0:
-            self.kept.append(result)
-        return result
-''',
-    "hoards_copies": '''
-class Planted(Naive):
-    """Keeps a copy of every third result."""
-
-    def __init__(self, name, options):
-        super().__init__(name, options)
-        self.kept, self.calls = [], 0
-
-    def sha256(self, data, offsets):
-        result = super().sha256(data, offsets)
-        self.calls += 1
-        if self.calls % 3 == 0:
-            self.kept.append(result.copy())
-        return result
-''',
+    "hoards_a_third": HOARDS_A_THIRD.format(what="every third result", kept="result"),
+    "hoards_copies": HOARDS_A_THIRD.format(what="a copy of every third result", kept="result.copy()"),
     "blunt": '''
 class Planted(Naive):
     """Refuses what is bad in words of its own."""

@@ -83,4 +83,4 @@ def chaindp_environment() -> Mapping[str, object]:
     """The drivers, their devices, and the tunings that are stored for them."""
     from chaindp_opencl import driver, tuning
 
-    return driver.environment() | {"tunings": tuning.all_stored()}
+    return driver.environment() | {"tunings": tuning.read()}

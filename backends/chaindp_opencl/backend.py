@@ -52,7 +52,7 @@ class OpenClBackend(Backend):
         for kernel in options.tuning:
             if kernel not in tuning.TUNED:
                 raise PluginError(f"opencl: {kernel} has no tuning; there is {', '.join(tuning.TUNED)}")
-        self._tuning = {kernel: tuning.effective(self.hardware, kernel, options.tuning) for kernel in tuning.TUNED}
+        self._tuning = tuning.effective(self.hardware, options.tuning)
         units = self.hardware.compute_units
         limited = self.hardware.kind == "cpu" and options.threads < units
         self._cores = Cores(options.threads if limited else units, limited)
@@ -73,13 +73,12 @@ class OpenClBackend(Backend):
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Build the programs of the named kernels, and run them once: drivers finish compiling at the first run."""
-        messages = np.zeros(200, np.uint8), np.array([0, 64, 200], np.int64)
-        for kernel in kernels:
-            for name in ("keccak256", "sha256"):
-                if kernel == name or (kernel.startswith("merkle") or (kernel == "trie_hash" and name == "keccak256")):
-                    self.download(self._hash(name, *messages))
-                    self.download(self._hash(name, np.zeros(64, np.uint8), np.array([0, 64], np.int64)))
-        if any(kernel.startswith("merkle") or kernel == "trie_hash" for kernel in kernels):
+        trees = any(kernel.startswith("merkle") or kernel == "trie_hash" for kernel in kernels)
+        for name in ("keccak256", "sha256"):
+            if trees or name in kernels:
+                self.download(self._hash(name, np.zeros(200, np.uint8), np.array([0, 64, 200], np.int64)))
+                self.download(self._hash(name, np.zeros(64, np.uint8), np.array([0, 64], np.int64)))
+        if trees:
             self.download(self.merkle_tree(np.zeros((2, 32), np.uint8), "sha256"))
             nodes = self.merkle_tree(np.zeros((2, 32), np.uint8))
             first = np.zeros(1, np.int64)

@@ -23,12 +23,12 @@ from chaindp_opencl.driver import OpenClDevice, select
 __all__ = [
     "TUNED",
     "HashTuning",
-    "all_stored",
     "candidates",
     "default",
     "effective",
     "forget",
     "proposals",
+    "read",
     "store",
     "stored",
 ]
@@ -99,13 +99,21 @@ def candidates(device: OpenClDevice, kernel: str) -> list[HashTuning]:
     return list(dict.fromkeys(found))
 
 
-def effective(device: OpenClDevice, kernel: str, asked_for: Mapping[str, Tuning]) -> HashTuning:
-    """What was asked for, else what is stored for this device and driver, else the default."""
-    if kernel in asked_for:
-        return HashTuning.of(asked_for[kernel], kernel)
-    kept = _read().get(device.key, {}).get(kernel)
-    if kept is None:
-        return default(device, kernel)
+def effective(device: OpenClDevice, asked_for: Mapping[str, Tuning]) -> dict[str, HashTuning]:
+    """For every kernel of TUNED what was asked for, else what is stored for this device and driver, else the default.
+
+    What is stored is not read where all was asked for.
+    """
+    chosen = {kernel: HashTuning.of(tuning, kernel) for kernel, tuning in asked_for.items()}
+    kept = {} if set(TUNED) <= set(chosen) else read().get(device.key, {})
+    for kernel in TUNED:
+        if kernel not in chosen:
+            chosen[kernel] = _checked(device, kernel, kept[kernel]) if kernel in kept else default(device, kernel)
+    return chosen
+
+
+def _checked(device: OpenClDevice, kernel: str, kept: Tuning) -> HashTuning:
+    """A stored tuning; PluginError that says how to get rid of it where it is none."""
     try:
         return HashTuning.of(kept, kernel)
     except UsageError as error:
@@ -121,7 +129,8 @@ def path() -> Path:
     return Path(base) / "chaindp" / "opencl-tuning.json"
 
 
-def _read() -> dict[str, dict[str, dict[str, int | str]]]:
+def read() -> dict[str, dict[str, dict[str, int | str]]]:
+    """Everything that is kept: by platform, device and driver, then by kernel; PluginError where it is broken."""
     try:
         content = json.loads(path().read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -156,11 +165,6 @@ def _write(content: Mapping[str, Mapping[str, Tuning]]) -> None:
         raise PluginError(f"opencl: {target} cannot be written: {error.strerror or error}") from error
 
 
-def all_stored() -> Mapping[str, Mapping[str, Tuning]]:
-    """Everything that is kept: by platform, device and driver, then by kernel."""
-    return _read()
-
-
 def proposals(device: str, kernel: str) -> Sequence[Tuning]:
     """``candidates`` as ``chaindp tune`` takes them."""
     return [asdict(tuning) for tuning in candidates(select(device), kernel)]
@@ -170,7 +174,7 @@ def store(device: str, tunings: Mapping[str, Tuning]) -> str:
     """Keep tunings by kernel for this device and driver; returns the file's name. PluginError where it cannot."""
     for kernel, tuning in tunings.items():
         HashTuning.of(tuning, kernel)
-    content: dict[str, Mapping[str, Tuning]] = dict(_read())
+    content: dict[str, Mapping[str, Tuning]] = dict(read())
     key = select(device).key
     content[key] = {**content.get(key, {}), **{kernel: dict(tuning) for kernel, tuning in tunings.items()}}
     _write(content)
@@ -179,12 +183,12 @@ def store(device: str, tunings: Mapping[str, Tuning]) -> str:
 
 def stored(device: str) -> Mapping[str, Tuning]:
     """What is kept for this device and driver, by kernel, as it is in the file; empty where nothing is."""
-    return _read().get(select(device).key, {})
+    return read().get(select(device).key, {})
 
 
 def forget(device: str) -> bool:
     """Drop what is kept for this device and driver; returns whether there was anything."""
-    content = _read()
+    content = read()
     if content.pop(select(device).key, None) is None:
         return False
     _write(content)

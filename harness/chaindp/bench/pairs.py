@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chaindp.bench.sides import Job, Sample, Side, SideInfo
+from chaindp.bench.sides import SAMPLE_NS, Job, Sample, Side, SideInfo
 from chaindp.errors import ChaindpError, CheckFailed, UsageError
 from chaindp.measure.statistics import outlier_notes, outliers
 from chaindp.measure.verdict import MINIMUM_ROUNDS, Comparison, judge
@@ -33,7 +33,7 @@ PAIR_RULE = (
 )
 FLOOR_OF_PAIRS = "A against a second A, in the same rounds"
 
-_SAMPLE_NS, _SLOWEST_SAMPLE_NS = 2e6, 250e6
+_SLOWEST_SAMPLE_NS = 250e6
 _A, _B, _AGAIN = range(3)
 
 
@@ -143,7 +143,7 @@ def _launch(
     sides: Sequence[Side], job: Job, plan: PairPlan, launch: int, times: Sequence[float], collected: _Collected
 ) -> None:
     """Measure one portion of the rounds; ``times`` are what a call of each side takes, in ns."""
-    calls = min(math.ceil(_SAMPLE_NS / max(1.0, min(times))), max(1, int(_SLOWEST_SAMPLE_NS / max(1.0, *times))))
+    calls = min(math.ceil(SAMPLE_NS / max(1.0, min(times))), max(1, int(_SLOWEST_SAMPLE_NS / max(1.0, *times))))
     most = math.ceil(plan.rounds / plan.launches)
     least = math.ceil(MINIMUM_ROUNDS / plan.launches)
     rng = np.random.default_rng([plan.seed, job.size, launch])

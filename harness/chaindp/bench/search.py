@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from chaindp.bench.sides import Job, Sample, Side, SideInfo
+from chaindp.bench.sides import SAMPLE_NS, Job, Sample, Side, SideInfo
 from chaindp.errors import ChaindpError, CheckFailed
 from chaindp.plugins import describe_error
 
@@ -26,7 +26,6 @@ __all__ = ["GROUP", "SEARCH_RULE", "Entrant", "Search"]
 GROUP = 8
 """How many sides are open at a time: each holds memory of its device."""
 
-_SAMPLE_NS = 2e6
 _FAR_SLOWER = 2.0
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 8
 _OPENING_SHARE = 0.75
@@ -35,7 +34,7 @@ SEARCH_RULE = (
     f"groups of at most {GROUP}; a side that does not run, or whose output differs from the reference's, is out; one "
     f"that takes more than {_FAR_SLOWER:g} times as long as the fastest of its group leaves; the others are sampled in "
     "rounds, each on the same fresh input in a random order, a sample being as many calls as take "
-    f"{_SAMPLE_NS / 1e6:g} ms on the fastest; after {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds the better half by the "
+    f"{SAMPLE_NS / 1e6:g} ms on the fastest; after {_LEAST_ROUNDS} to {_MOST_ROUNDS} rounds the better half by the "
     "median stays, with those that were no slower than its last one in a quarter of the rounds, but never all, and so "
     "on; the best of each group meet again"
 )
@@ -176,7 +175,7 @@ class Search:
         for entrant in list(sides):
             if fastest[entrant] > _FAR_SLOWER * best:
                 self._close(entrant, sides)
-        return max(1, math.ceil(_SAMPLE_NS / max(1, best)))
+        return max(1, math.ceil(SAMPLE_NS / max(1, best)))
 
     def _sample_all(
         self, sides: dict[Entrant, Side], times: dict[Entrant, list[float]], calls: int, until: float

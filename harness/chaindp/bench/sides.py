@@ -27,9 +27,12 @@ from chaindp.measure import outputs
 from chaindp.measure.warmup import WarmUp, warm_up
 from chaindp.plugins import Registry, describe_error, select
 
-__all__ = ["Job", "LocalSide", "Sample", "Side", "SideInfo", "WorkerSide", "output_digest"]
+__all__ = ["SAMPLE_NS", "Job", "LocalSide", "Sample", "Side", "SideInfo", "WorkerSide", "output_digest"]
 
 _T = TypeVar("_T")
+
+SAMPLE_NS = 2e6
+"""What a sample takes at least on the fastest side: as many calls as that needs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
-from chaindp.cli.comparisons import print_comparisons
+from chaindp.cli.comparisons import pair_rules, print_comparisons
 from chaindp.cli.params import FiniteRange
 from chaindp.errors import UsageError
 
@@ -182,7 +182,7 @@ def _measured(
     asked = {"kernels": list(kernels), "backends": list(names), "sizes": list(sizes), "threads": threads}
     path = None
     if not all(result.skipped for result in results):
-        run = {"run_id": run_id, "kind": "compare", "config": {**asdict(plan), **asked}, **_rules(), **found}
+        run = {"run_id": run_id, "kind": "compare", "config": {**asdict(plan), **asked}, **pair_rules(), **found}
         run |= {"failures": problems, "environment": _environment(registry)}
         path = write_run(folder / run_id, table.frame(), run)
     for problem in problems:
@@ -197,22 +197,6 @@ def _measured(
 def _usual_size(sizes: Sequence[int]) -> Sequence[int]:
     """The middle one of a kernel's sizes."""
     return [sorted(sizes)[len(sizes) // 2]] if sizes else [1]
-
-
-def _rules() -> dict[str, str]:
-    from chaindp.bench.inputs import MEMORY_RULE
-    from chaindp.bench.pairs import PAIR_RULE
-    from chaindp.measure.statistics import OUTLIER_RULE
-    from chaindp.measure.verdict import VERDICT_RULE
-    from chaindp.measure.warmup import WARM_UP_RULE
-
-    return {
-        "pairs": PAIR_RULE,
-        "verdicts": VERDICT_RULE,
-        "outliers": OUTLIER_RULE,
-        "warm_up": WARM_UP_RULE,
-        "memory": MEMORY_RULE,
-    }
 
 
 def _environment(registry: Registry) -> dict[str, object]:

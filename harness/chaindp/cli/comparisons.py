@@ -12,7 +12,7 @@ from chaindp.cli import output
 if TYPE_CHECKING:
     from chaindp.measure.verdict import Comparison
 
-__all__ = ["print_comparisons"]
+__all__ = ["pair_rules", "print_comparisons"]
 
 
 def print_comparisons(
@@ -63,3 +63,20 @@ def _of(row: Comparison, sides: tuple[str, str]) -> str:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+
+
+def pair_rules() -> dict[str, str]:
+    """The rules by which interleaved pairs were measured and judged, as ``run.json`` has them."""
+    from chaindp.bench.inputs import MEMORY_RULE
+    from chaindp.bench.pairs import PAIR_RULE
+    from chaindp.measure.statistics import OUTLIER_RULE
+    from chaindp.measure.verdict import VERDICT_RULE
+    from chaindp.measure.warmup import WARM_UP_RULE
+
+    return {
+        "pairs": PAIR_RULE,
+        "verdicts": VERDICT_RULE,
+        "outliers": OUTLIER_RULE,
+        "warm_up": WARM_UP_RULE,
+        "memory": MEMORY_RULE,
+    }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaindp.cli import output
+from chaindp.cli.comparisons import pair_rules
 from chaindp.cli.params import FiniteRange
 from chaindp.errors import UsageError
 
@@ -132,21 +133,9 @@ def _tune(registry: Registry, plan: TunePlan, out: Path | None, as_json: bool) -
 
 
 def _rules() -> dict[str, str]:
-    from chaindp.bench.inputs import MEMORY_RULE
-    from chaindp.bench.pairs import PAIR_RULE
     from chaindp.bench.search import SEARCH_RULE
-    from chaindp.measure.statistics import OUTLIER_RULE
-    from chaindp.measure.verdict import VERDICT_RULE
-    from chaindp.measure.warmup import WARM_UP_RULE
 
-    return {
-        "search": SEARCH_RULE,
-        "pairs": PAIR_RULE,
-        "verdicts": VERDICT_RULE,
-        "outliers": OUTLIER_RULE,
-        "warm_up": WARM_UP_RULE,
-        "memory": MEMORY_RULE,
-    }
+    return {"search": SEARCH_RULE, **pair_rules()}
 
 
 def _print(results: Sequence[KernelTuning], plan: TunePlan) -> None:
