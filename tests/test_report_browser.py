@@ -101,7 +101,8 @@ def test_a_page_is_drawn_whole_without_the_network(name: str, browser: Any, page
     page.goto(path.as_uri())
     for width in (1400, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "no part reaches beyond the window"
+        # No part reaches beyond the window, once charts that were laid out for another width have followed.
+        page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
         if not charts:
             assert page.evaluate("typeof Bokeh") == "undefined"
             continue
@@ -116,7 +117,7 @@ def test_a_page_is_drawn_whole_without_the_network(name: str, browser: Any, page
             assert chart["height"] >= 100
     # Open what is folded: tables may be wider than the window, but scroll in their own place.
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
     # Chromium warns of the way in which this test reads the canvases.
     said = [line for line in heard if "willReadFrequently" not in line and not line.startswith("info: [bokeh")]
