@@ -37,6 +37,8 @@ class Clock:
     def perf_counter_ns(self) -> int:
         return self.now
 
+    thread_time_ns = process_time_ns = perf_counter_ns
+
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:

@@ -323,7 +323,11 @@ def test_large_batches_are_good_arguments(spec: KernelSpec, size: int) -> None:
     args = cls().bulk(np.random.default_rng(1), size)
     again = cls().bulk(np.random.default_rng(2), size)
     assert not all(np.array_equal(a, b) for a, b in zip(args, again, strict=True))
-    backend = load_plugins().open_backend("cpu")
+    registry = load_plugins()
+    if not registry.backends["cpu"].supports(spec.name):
+        assert spec.units(*args) > 0
+        return
+    backend = registry.open_backend("cpu")
     rows = backend.kernel(spec.name)(*args)
     backend.close()
     assert max(len(part) for part in (rows if isinstance(rows, tuple) else (rows,))) >= size

@@ -43,7 +43,7 @@ def check(backend: Backend, name: str, messages: list[bytes]) -> None:
     assert [digest.tobytes() for digest in digests] == [LIBRARY[name](message) for message in messages]
 
 
-@pytest.mark.parametrize("spec", BUILTIN, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [spec for spec in BUILTIN if SPEC.supports(spec.name)], ids=lambda spec: spec.name)
 def test_published_vectors(backend: Backend, spec: KernelSpec) -> None:
     for vector in spec.vectors:
         assert spec.mismatches(backend.kernel(spec.name)(*vector.args), vector.expected) == 0, vector.source

@@ -9,6 +9,7 @@ For a backend that works on host memory, buffers *are* numpy arrays and the defa
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chaindp.errors import CapabilityError, PluginError
+from chaindp.errors import CapabilityError, PluginError, UsageError
 
 __all__ = [
     "Backend",
@@ -27,6 +28,9 @@ __all__ = [
     "Device",
     "DeviceTimes",
     "Finding",
+    "Link",
+    "Platform",
+    "SimulatedTimes",
     "Support",
     "TimeDomain",
     "Tuner",
@@ -94,6 +98,86 @@ class DeviceTimes:
     span_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The way between host and device, as a model: stated, not measured.
+
+    latency_ns:              of every transfer, in either direction, before its first byte arrives
+    to_device, from_device:  bytes a second in each direction; infinite where nothing has to move
+    overlap:                 whether a call's transfers and its computation run at the same time, as with double buffers
+    """
+
+    name: str
+    latency_ns: float
+    to_device: float
+    from_device: float
+    overlap: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.latency_ns < math.inf:
+            raise UsageError(f"link {self.name}: the latency is {self.latency_ns} ns; it must be 0 or more, and finite")
+        for direction, rate in (("to", self.to_device), ("from", self.from_device)):
+            if not rate > 0:
+                raise UsageError(f"link {self.name}: {rate} bytes a second {direction} the device; it must be above 0")
+
+    def call_ns(self, compute_ns: float, to_bytes: int, from_bytes: int) -> float:
+        """How long a call takes that moves these bytes and computes for ``compute_ns``."""
+        there, back = 1e9 * to_bytes / self.to_device, 1e9 * from_bytes / self.from_device
+        work = max(there, compute_ns, back) if self.overlap else there + compute_ns + back
+        return 2 * self.latency_ns + work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """The hardware around a simulated core: stated, so that cycles become times.
+
+    clock_hz:  None for the clock that the core's description states
+    instances: how many copies of the core share a call's operations
+    link:      None for the backend's usual one
+    """
+
+    clock_hz: float | None = None
+    instances: int = 1
+    link: Link | None = None
+
+    def __post_init__(self) -> None:
+        if self.clock_hz is not None and not 0 < self.clock_hz < math.inf:
+            raise UsageError(f"a clock of {self.clock_hz} Hz; it must be above 0, and finite")
+        if self.instances < 1:
+            raise UsageError(f"{self.instances} instances; there must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedTimes:
+    """What the calls since the last question took on a device that is simulated.
+
+    cycles:         exact: from the first beat that was offered to the last one that was taken, on one instance
+    stall_cycles:   of these, how many the core kept the input waiting for
+    latency_cycles: from the first beat in to the first beat out, of the call where that took longest
+    operations:     how many packets went in
+    to_bytes, from_bytes:   payload, in each direction
+    compute_ns:     modelled: of the instances at the platform's clock, all calls summed
+    transfer_ns:    modelled: transfers alone, each latency included, all calls summed
+    total_ns:       modelled: the calls from end to end, where the link says so with transfers and computation at once
+    simulator_ns:   what the simulator itself took on the wall clock, which says nothing of the hardware
+    calls:          how many calls
+    platform:       with nothing left out: the clock, instances and link that the times above are for
+    """
+
+    cycles: int
+    stall_cycles: int
+    latency_cycles: int
+    operations: int
+    to_bytes: int
+    from_bytes: int
+    compute_ns: float
+    transfer_ns: float
+    total_ns: float
+    simulator_ns: int
+    calls: int
+    platform: Platform
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a backend found when it looked at its drivers; ``fix`` is the command or step that mends what is not ok.
@@ -140,12 +224,14 @@ class BackendOptions:
     threads: how many host threads, or cores of a device that is this machine's CPU, at most (1 or more)
     profile: keep device times for ``take_device_times``; only where the spec says that the backend can
     tuning:  kernel to the tuning that replaces the backend's own choice
+    platform: what to model around a simulated device; only where the spec says that the backend simulates
     """
 
     device: str = ""
     threads: int = 1
     profile: bool = False
     tuning: Mapping[str, Tuning] = field(default_factory=dict)
+    platform: Platform = field(default_factory=Platform)
 
 
 def _host_only() -> Sequence[Device]:
@@ -164,6 +250,10 @@ class BackendSpec:
     profiles:      whether an instance that is opened with ``profile`` measures with the device's own clock, too
     diagnose:      looks at the drivers for ``chaindp doctor``: what is there, what is missing, what to install
     tuner:         what ``chaindp tune`` needs, where there is anything to tune
+    simulates:     whether its device is simulated: times are those of ``take_simulated_times``, and the wall clock says
+                   nothing of it
+    resolve:       a device that is named and not listed, such as a file; None where the name is none of that kind,
+                   UsageError where it is one that cannot be used
     """
 
     name: str
@@ -175,6 +265,8 @@ class BackendSpec:
     profiles: bool = False
     diagnose: Callable[[], Sequence[Finding]] | None = None
     tuner: Tuner | None = None
+    simulates: bool = False
+    resolve: Callable[[str], Device | None] | None = None
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -238,6 +330,10 @@ class Backend:
 
     def take_device_times(self) -> DeviceTimes | None:
         """What the device's clock measured since the last call of this; None unless opened with ``profile``."""
+        return None
+
+    def take_simulated_times(self) -> SimulatedTimes | None:
+        """What the calling thread's calls since the last call of this took on a simulated device; None: it is real."""
         return None
 
     def warm_up(self, kernels: Sequence[str]) -> None:

@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from chaindp import hookspecs
-from chaindp.backend import NAME_PATTERN, Backend, BackendOptions, BackendSpec, Capability, Device, Tuning
+from chaindp.backend import (
+    NAME_PATTERN,
+    Backend,
+    BackendOptions,
+    BackendSpec,
+    Capability,
+    Device,
+    Platform,
+    TimeDomain,
+    Tuning,
+)
 from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.workload import WorkloadSpec
@@ -126,6 +136,9 @@ class Registry:
             for alias in device.aliases:
                 if alias.casefold() == name.casefold():
                     return device, alias
+        named = spec.resolve(name) if spec.resolve is not None else None
+        if named is not None:
+            return named, named.name
         shown = ", ".join(f"{spec.name}:{found.name}" if found.name else spec.name for found in devices)
         also = ", ".join(f"{spec.name}:{alias}" for found in devices for alias in found.aliases)
         raise UsageError(
@@ -148,12 +161,13 @@ class Registry:
         threads: int = 1,
         profile: bool = False,
         tuning: Mapping[str, Tuning] | None = None,
+        platform: Platform | None = None,
     ) -> Backend:
         """Open ``name`` or ``name:device``; what the other arguments are is in ``BackendOptions``.
 
-        Raises UsageError for an unknown name or device, for threads below 1 or for a profile that the backend cannot
-        give, PluginError where the factory fails, builds something else than was asked for, or lacks a method of a
-        kernel that the spec declares supported.
+        Raises UsageError for an unknown name or device, for threads below 1, for a profile that the backend cannot give
+        or a platform around a device that is not simulated; PluginError where the factory fails, builds something else
+        than was asked for, or lacks a method of a kernel that the spec declares supported.
         """
         if threads < 1:
             raise UsageError(f"threads is {threads}; it must be 1 or more")
@@ -161,10 +175,18 @@ class Registry:
         provider = self.providers["backend", spec.name]
         if profile and not spec.profiles:
             raise UsageError(f"backend {spec.name} has no clock of a device to measure with")
+        if platform is not None and not spec.simulates:
+            raise UsageError(f"backend {spec.name} simulates no device: a clock, instances or a link say nothing of it")
         if device:
             _, device = self.find_device(selector)
         try:
-            options = BackendOptions(device=device, threads=threads, profile=profile, tuning=dict(tuning or {}))
+            options = BackendOptions(
+                device=device,
+                threads=threads,
+                profile=profile,
+                tuning=dict(tuning or {}),
+                platform=platform or Platform(),
+            )
             backend = spec.factory(options)
         except UsageError:
             raise
@@ -372,6 +394,9 @@ def _backend_problem(backend: object, spec: BackendSpec, device: str) -> str:
         return f"is a {type(backend).__name__}, not a chaindp.backend.Backend"
     if backend.name != spec.name or (device and backend.device != device):
         return f"opened as {backend.label}, which is not what was asked for"
+    if spec.simulates != (backend.time_domain is TimeDomain.MODELLED):
+        simulates = "simulates its device" if spec.simulates else "simulates no device"
+        return f"{simulates} by its spec, and is timed in {backend.time_domain}"
     lacking = [name for name in spec.capabilities if spec.supports(name) and not callable(getattr(backend, name, None))]
     if lacking:
         return f"claims a kernel that it lacks: {', '.join(sorted(lacking))}"

@@ -135,7 +135,10 @@ def _obstacle(labels: Sequence[str], info: Sequence[SideInfo]) -> str:
     if refusal:
         return refusal
     if info[_A].time_domain != "wall":
-        return f"this comparison has a wall clock only, and both sides are timed in {info[_A].time_domain}"
+        return (
+            f"this comparison has a wall clock only, and both sides are timed in {info[_A].time_domain}; what a "
+            "simulated device takes has no noise to be judged by: `chaindp bench` both, or compare two stored benches"
+        )
     return ""
 
 

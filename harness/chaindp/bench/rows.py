@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chaindp.backend import Backend, TimeDomain
+from chaindp.backend import Backend, Platform, SimulatedTimes, TimeDomain
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.measure.device_clock import profiling_difference, profiling_ratio
@@ -16,12 +16,24 @@ from chaindp.measure.statistics import outlier_notes, summarize
 from chaindp.measure.warmup import WarmUp
 from chaindp.results.table import SampleTable
 
-__all__ = ["BenchPlan", "BenchResult", "Contender", "report", "report_broken"]
+__all__ = [
+    "BenchPlan",
+    "BenchResult",
+    "Contender",
+    "Described",
+    "describe",
+    "report",
+    "report_broken",
+    "spread_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchPlan:
-    """What to measure. ``sizes`` empty means each kernel's own; ``backends`` are ``name`` or ``name:device``."""
+    """What to measure. ``sizes`` empty means each kernel's own; ``backends`` are ``name`` or ``name:device``.
+
+    platform: around simulated devices; None for each backend's own
+    """
 
     kernels: Sequence[str]
     backends: Sequence[str] = ("cpu",)
@@ -29,6 +41,7 @@ class BenchPlan:
     repeat: int = 10
     threads: int = 1
     seed: int = 0
+    platform: Platform | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class Contender:
     compute_ns, transfer_ns: by the clock that its row is of
     wall_ns:    the whole call on the wall clock
     doubts:     by repetition, why its device times cannot be; empty where they can
+    simulated:  by repetition, what its calls took on a simulated device; empty where it is not simulated
     """
 
     selector: str
@@ -70,6 +84,7 @@ class Contender:
     output_bytes: int = 0
     warm_up: WarmUp | None = None
     last: tuple[Any, Any] | None = None
+    simulated: list[SimulatedTimes] = field(default_factory=list)
 
     @property
     def runs(self) -> bool:
@@ -88,15 +103,33 @@ class Contender:
             return TimeDomain.DEVICE
         return self.kernels.backend.time_domain if self.kernels is not None else None
 
+    @property
+    def simulates(self) -> bool:
+        """Whether its device is simulated, so that the wall clock says nothing of it."""
+        return self.kernels is not None and self.kernels.backend.time_domain is TimeDomain.MODELLED
+
     def blame(self, spec: KernelSpec, problem: str) -> str:
         """``problem`` with the name of who has it."""
         return f"backend {self.title}, kernel {spec.name}: {problem}"
 
 
-def report(
-    contender: Contender, plain: Contender, spec: KernelSpec, size: int, plan: BenchPlan, result: BenchResult
-) -> None:
-    """Add the summary row and the samples of one contender; ``plain`` is the same backend without profiling."""
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a row and its samples say besides figures: who ran what, whether it holds, and what it was compared with.
+
+    row:     the row of the JSON, every figure null
+    common:  fields of every row of the table
+    samples: these and the fields of samples, a repetition each
+    """
+
+    status: str
+    row: dict[str, object]
+    common: dict[str, Any]
+    samples: dict[str, Any]
+
+
+def describe(contender: Contender, spec: KernelSpec, size: int, plan: BenchPlan) -> Described:
+    """What is known of a contender without its figures; a wrong output becomes its failure here."""
     backend: Backend | None = contender.kernels.backend if contender.kernels is not None else None
     wrong = [problem for problem in contender.differs if problem]
     if wrong and not contender.failed:
@@ -123,7 +156,7 @@ def report(
         "reason": contender.failed or contender.skipped,
         "disagreement": "",
         "unit": spec.unit,
-        "repeat": len(contender.compute_ns),
+        "repeat": len(contender.units),
         "compared_with": ", ".join(contender.compared),
         "repetitions_compared": len(contender.differs),
     }
@@ -137,29 +170,47 @@ def report(
         "device": row["device"],
         "time_domain": row["time_domain"],
     }
-    count = len(contender.compute_ns)
     samples: dict[str, Any] = {
-        "repetition": np.arange(count),
+        "repetition": np.arange(len(contender.units)),
         **common,
         "status": status,
         "reason": row["reason"],
         "output_matched": matched,
     }
-    if status == "ok" and contender.compute_ns:
+    return Described(status, row, common, samples)
+
+
+def spread_of(values: np.ndarray, name: str, seed: int) -> dict[str, float]:
+    """The median of a figure under ``name``, and its order statistics and interval under names that begin with it."""
+    stats = summarize(values, seed=seed)
+    return {
+        name: stats.median,
+        f"{name}_min": stats.minimum,
+        f"{name}_q1": stats.q1,
+        f"{name}_q3": stats.q3,
+        f"{name}_max": stats.maximum,
+        f"{name}_low": stats.low,
+        f"{name}_high": stats.high,
+    }
+
+
+def report(
+    contender: Contender, plain: Contender, spec: KernelSpec, size: int, plan: BenchPlan, result: BenchResult
+) -> None:
+    """Add the summary row and the samples of one contender; ``plain`` is the same backend without profiling."""
+    described = describe(contender, spec, size, plan)
+    row, common, samples = described.row, described.common, described.samples
+    count = len(contender.compute_ns)
+    if described.status == "ok" and contender.compute_ns:
         units = np.array(contender.units)
         per_unit = np.array(contender.compute_ns, dtype=np.float64) / units
-        stats, notes = summarize(per_unit, seed=plan.seed), outlier_notes(per_unit)
+        notes = outlier_notes(per_unit)
+        row |= spread_of(per_unit, "ns_per_unit", plan.seed)
+        median = float(np.median(per_unit))
         row |= {
-            "ns_per_unit": stats.median,
-            "units_per_s": 1e9 / stats.median if stats.median > 0 else None,
+            "units_per_s": 1e9 / median if median > 0 else None,
             "transfer_ns": float(np.median(contender.transfer_ns)),
             "wall_ns_per_unit": float(np.median(np.array(contender.wall_ns) / units)),
-            "ns_per_unit_min": stats.minimum,
-            "ns_per_unit_q1": stats.q1,
-            "ns_per_unit_q3": stats.q3,
-            "ns_per_unit_max": stats.maximum,
-            "ns_per_unit_low": stats.low,
-            "ns_per_unit_high": stats.high,
             "outliers": sum(note != "" for note in notes),
         }
         samples["reason"] = notes

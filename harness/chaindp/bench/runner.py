@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from chaindp.backend import TimeDomain
+from chaindp.backend import Platform, TimeDomain
 from chaindp.bench import inputs
 from chaindp.bench.rows import BenchPlan, BenchResult, Contender, report, report_broken
+from chaindp.bench.simulated import SIMULATED_REPETITIONS, report_simulated
 from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
-from chaindp.kernels.kernelset import KernelSet
+from chaindp.kernels.kernelset import KernelCall, KernelSet
 from chaindp.measure import outputs
 from chaindp.measure.device_clock import impossible_times
+from chaindp.measure.platforms import added_up
 from chaindp.measure.warmup import warm_up
 from chaindp.plugins import Registry, describe_error, select
 from chaindp.results.table import SampleTable
@@ -26,9 +28,10 @@ __all__ = ["BenchPlan", "BenchResult", "run_bench"]
 class _Backends:
     """The open backends of one bench, each way of opening it once, references included."""
 
-    def __init__(self, registry: Registry, threads: int) -> None:
+    def __init__(self, registry: Registry, threads: int, platform: Platform | None) -> None:
         self.registry = registry
         self.threads = threads
+        self.platform = platform
         self.open: dict[tuple[str, bool], KernelSet | PluginError | UsageError] = {}
 
     def ways(self, selector: str) -> tuple[bool, ...]:
@@ -45,7 +48,9 @@ class _Backends:
         key = (selector, profile)
         if key not in self.open:
             try:
-                backend = self.registry.open_backend(selector, threads=self.threads, profile=profile)
+                simulates = self.registry.backend_spec(selector)[0].simulates
+                platform = self.platform if simulates else None
+                backend = self.registry.open_backend(selector, threads=self.threads, profile=profile, platform=platform)
                 self.open[key] = self.registry.kernel_set(backend)
             except PluginError as error:
                 self.open[key] = error
@@ -80,7 +85,8 @@ def run_bench(
 
     A backend whose spec says ``profiles`` has two rows: one of a plain instance, by the wall clock, and one of a second
     instance that was opened with ``profile``, by the device's own clock. Both get the same input in every repetition.
-    A backend that does not take part at all has one row, which says why.
+    One that simulates its device has two as well: ``modelled``, and ``cycles``, which the times are modelled from; its
+    repetitions are SIMULATED_REPETITIONS at most. A backend that does not take part at all has one row, which says why.
 
     advance: called with a description before each combination of kernel, backend and size
     warn:    takes one line for what goes wrong without touching a figure
@@ -90,7 +96,9 @@ def run_bench(
     """
     specs = [select(registry.kernels, name, "kernel", registry.broken) for name in plan.kernels]
     result = BenchResult([], SampleTable(run_id))
-    backends = _Backends(registry, plan.threads)
+    if plan.platform is not None and not any(registry.backend_spec(name)[0].simulates for name in plan.backends):
+        raise UsageError("--clock, --instances and --link are about a simulated device, and --backend names none")
+    backends = _Backends(registry, plan.threads, plan.platform)
     try:
         for selector in plan.backends:
             try:
@@ -147,13 +155,16 @@ def _bench_size(
         expected = _References(backends, spec, pristine, golden, units)
         for index in next(orders):
             contender = contenders[index]
-            if contender.runs:
+            if contender.runs and not (contender.simulates and repetition >= SIMULATED_REPETITIONS):
                 _guard(contender, _sample, spec, pristine, units, expected, repetition)
     for contender in contenders:
         _guard(contender, _settle, spec)
     plain = {contender.selector: contender for contender in contenders if not contender.profile}
     for contender in contenders:
-        report(contender, plain[contender.selector], spec, size, plan, result)
+        if contender.simulates:
+            report_simulated(contender, spec, size, plan, result)
+        else:
+            report(contender, plain[contender.selector], spec, size, plan, result)
 
 
 def _orders(count: int, seed: int, size: int) -> Iterator[np.ndarray]:
@@ -186,8 +197,8 @@ def _vet(
     capability = registry.backends[backend.name].capability(spec.name)
     if spec.name not in contender.kernels.supported:
         contender.skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
-    elif backend.time_domain is not TimeDomain.WALL:
-        # Its wall time would be the speed of a simulator or hide queueing, and must not stand beside hardware figures.
+    elif backend.time_domain is not TimeDomain.WALL and not contender.simulates:
+        # What it says of its time has no form that a bench knows, and its wall time must not stand in for it.
         contender.skipped = (
             f"the bench has a wall clock only, and backend {backend.label} is timed in {backend.time_domain}"
         )
@@ -291,7 +302,10 @@ def _warm_up(contender: Contender, plan: BenchPlan, spec: KernelSpec, size: int)
         contender.output_bytes = inputs.output_bytes(kernels.call(spec.name, *args))
         return kernels.take_calls()[-1].compute_ns
 
-    contender.warm_up = warm_up(call)
+    if contender.simulates:
+        call(0)  # What it takes has nothing to become stable: this builds and loads.
+    else:
+        contender.warm_up = warm_up(call)
 
 
 def _sample(
@@ -311,23 +325,31 @@ def _sample(
     calls = kernels.take_calls()
     if outputs.changed_arguments(args, pristine):
         raise PluginError(contender.blame(spec, "a call changes its arguments"))
-    times = [call.device for call in calls if call.device is not None]
-    if contender.profile and len(times) < len(calls):
+    if contender.profile and any(call.device is None for call in calls):
         raise PluginError(contender.blame(spec, "its spec says that it profiles, but a call has no device times"))
     # Only now is the previous output compared: memory that a later call overwrites shows itself by that.
     _settle(contender, spec)
-    wall = [call.compute_ns + call.transfer_ns for call in calls]
+    if contender.simulates:
+        contender.simulated.append(added_up([call.simulated for call in calls if call.simulated is not None]))
+    else:
+        _time(contender, calls)
+    contender.units.append(units)
+    reference = expected.of(kernels.backend.label)
+    if reference is not None:
+        contender.last = (output, (*reference, repetition))
+
+
+def _time(contender: Contender, calls: Sequence[KernelCall]) -> None:
+    """Add the times of a sample's calls, by the clocks that there are."""
+    times = [call.device for call in calls if call.device is not None]
+    wall = [call.wall_ns for call in calls]
     clocked = times if contender.profile else calls
     contender.compute_ns.append(sum(int(one.compute_ns) for one in clocked))
     contender.transfer_ns.append(sum(int(one.transfer_ns) for one in clocked))
     contender.wall_ns.append(sum(wall))
-    contender.units.append(units)
     if contender.profile:
         contender.span_ns.append(sum(int(one.span_ns) for one in times))
         contender.doubts.append("; ".join(filter(None, map(impossible_times, times, wall))))
-    reference = expected.of(kernels.backend.label)
-    if reference is not None:
-        contender.last = (output, (*reference, repetition))
 
 
 def _settle(contender: Contender, spec: KernelSpec) -> None:

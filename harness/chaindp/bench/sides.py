@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from chaindp.backend import Tuning
+from chaindp.backend import TimeDomain, Tuning
 from chaindp.bench import inputs
 from chaindp.errors import ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
@@ -124,7 +124,7 @@ class LocalSide:
         skipped = ""
         if spec.name not in supported:
             skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
-        else:
+        elif backend.time_domain is TimeDomain.WALL:  # nobody samples another one, so nothing is to be checked
             try:
                 backend.warm_up([spec.name])
             except ChaindpError:

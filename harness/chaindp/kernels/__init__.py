@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from chaindp.kernels.hashes import KECCAK256, SHA256
-from chaindp.kernels.merkle import MERKLE_OPEN, MERKLE_TREE, MERKLE_UPDATE, level_offsets, verify_path, zero_roots
+from chaindp.kernels.merkle import (
+    MERKLE_OPEN,
+    MERKLE_ROOT,
+    MERKLE_TREE,
+    MERKLE_UPDATE,
+    level_offsets,
+    verify_path,
+    zero_roots,
+)
+from chaindp.kernels.ntt import NTT
+from chaindp.kernels.poseidon2 import POSEIDON2
 from chaindp.kernels.signatures import ECRECOVER
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 from chaindp.kernels.trie import TRIE_HASH, splice
@@ -13,8 +23,11 @@ __all__ = [
     "ECRECOVER",
     "KECCAK256",
     "MERKLE_OPEN",
+    "MERKLE_ROOT",
     "MERKLE_TREE",
     "MERKLE_UPDATE",
+    "NTT",
+    "POSEIDON2",
     "SHA256",
     "TRIE_HASH",
     "Args",
@@ -26,5 +39,16 @@ __all__ = [
     "zero_roots",
 ]
 
-BUILTIN: tuple[KernelSpec, ...] = (KECCAK256, SHA256, MERKLE_TREE, MERKLE_UPDATE, MERKLE_OPEN, TRIE_HASH, ECRECOVER)
+BUILTIN: tuple[KernelSpec, ...] = (
+    KECCAK256,
+    SHA256,
+    POSEIDON2,
+    MERKLE_TREE,
+    MERKLE_ROOT,
+    MERKLE_UPDATE,
+    MERKLE_OPEN,
+    TRIE_HASH,
+    NTT,
+    ECRECOVER,
+)
 """The contracts that ship with chaindp."""

@@ -55,6 +55,11 @@ def _merkle_tree(kernels: KernelSet, leaves: np.ndarray, hash_name: str = "kecca
     return nodes
 
 
+def _merkle_root(kernels: KernelSet, leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
+    """``merkle_root`` of the backend's own ``merkle_tree``, or of a composed one."""
+    return kernels.call("merkle_tree", leaves, hash_name)[-1].copy()  # type: ignore[no-any-return]
+
+
 def _merkle_update(
     kernels: KernelSet,
     nodes: np.ndarray,
@@ -128,6 +133,7 @@ _KECCAK = frozenset({"keccak256"})
 
 COMPOSED: Mapping[str, Composed] = {
     "merkle_tree": Composed(_KECCAK, _merkle_tree),
+    "merkle_root": Composed(_KECCAK, _merkle_root),
     "merkle_update": Composed(_KECCAK, _merkle_update),
     # Needs no kernel: a gather without hashing, over a tree that was downloaded anyway.
     "merkle_open": Composed(frozenset(), _merkle_open),

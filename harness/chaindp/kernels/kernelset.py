@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chaindp.backend import Backend, DeviceTimes
+from chaindp.backend import Backend, DeviceTimes, Platform, SimulatedTimes, TimeDomain
 from chaindp.errors import CapabilityError, ChaindpError, PluginError
 from chaindp.kernels import compose
 from chaindp.kernels.merkle import node_count
@@ -22,10 +22,14 @@ __all__ = ["KernelCall", "KernelSet"]
 class KernelCall:
     """One call of a kernel: who ran it, where the time went, and what is needed to check its result afterwards.
 
-    compute_ns, transfer_ns: on the wall clock; together they are the whole call
-    kept:   false where arguments and result were not kept: it was not asked for, or there was no more room
-    device: what the device's own clock measured of this call; None where the backend was not opened with ``profile``
-    units:  units of work of the call; None where nobody has counted them (the audit does, outside of all timing)
+    compute_ns, transfer_ns: on the wall clock; together they are the whole call. Where ``simulated`` is there they say
+               how long the simulator took, and nothing of the device
+    kept:      false where arguments and result were not kept: it was not asked for, or there was no more room
+    device:    what the device's own clock measured of this call; None where the backend was not opened with ``profile``
+    units:     units of work of the call; None where nobody has counted them (the audit does, outside of all timing)
+    simulated: what the call took on a simulated device; None on any other
+    started_ns: instant of the monotonic clock
+    thread_ns, process_ns: CPU time of the calling thread during the call, and of all threads of this process
     """
 
     kernel: str
@@ -37,6 +41,15 @@ class KernelCall:
     kept: bool = False
     device: DeviceTimes | None = None
     units: int | None = None
+    simulated: SimulatedTimes | None = None
+    started_ns: int = 0
+    thread_ns: int = 0
+    process_ns: int = 0
+
+    @property
+    def wall_ns(self) -> int:
+        """The whole call on the wall clock."""
+        return self.compute_ns + self.transfer_ns
 
 
 @dataclass(slots=True)
@@ -52,7 +65,8 @@ class KernelSet:
     is a PluginError that names backend and kernel.
 
     A backend that was opened with ``profile`` keeps device times for all of its calls at once: to tell them apart, one
-    thread at a time may call it.
+    thread at a time may call it. One that simulates its device (its time domain is ``modelled``) says of every call
+    what it took there, and no other backend may: a PluginError otherwise, and where these times cannot be.
     """
 
     backend: Backend
@@ -73,6 +87,8 @@ class KernelSet:
         try:
             # What earlier work left over is not of this call. Both questions are asked outside of what is timed.
             self.backend.take_device_times()
+            self.backend.take_simulated_times()
+            thread, process = time.thread_time_ns(), time.process_time_ns()
             started = time.perf_counter_ns()
             buffers = [self.backend.upload(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
             uploaded = time.perf_counter_ns()
@@ -84,7 +100,9 @@ class KernelSet:
             else:
                 output = self.backend.download(result)
             done = time.perf_counter_ns()
+            process, thread = time.process_time_ns() - process, time.thread_time_ns() - thread
             device = self.backend.take_device_times()
+            simulated = self.backend.take_simulated_times()
         except ChaindpError:
             raise
         except Exception as error:  # whatever third-party code raises is that backend's failure
@@ -99,8 +117,21 @@ class KernelSet:
             raise PluginError(f"backend {self.backend.label}: {kernel} returned {problem}")
         if device is not None and not _are_durations(device):
             raise PluginError(f"backend {self.backend.label}: {kernel} has device times that are none: {device!r:.200}")
+        problem = _simulation_problem(self.backend, simulated)
+        if problem:
+            raise PluginError(f"backend {self.backend.label}: {kernel} {problem}")
         transfer = uploaded - started + done - computed
-        record = KernelCall(kernel, self.backend.label, computed - uploaded, transfer, device=device)
+        record = KernelCall(
+            kernel,
+            self.backend.label,
+            computed - uploaded,
+            transfer,
+            device=device,
+            simulated=simulated,
+            started_ns=started,
+            thread_ns=thread,
+            process_ns=process,
+        )
         with self._lock:
             size = _bytes_of(args) + _bytes_of(output) if self.keep else 0
             if 0 < size <= self.keep:
@@ -126,6 +157,10 @@ class KernelSet:
     def merkle_tree(self, leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
         """All nodes of the binary tree, leaves first, root last."""
         return self.call("merkle_tree", leaves, hash_name)  # type: ignore[no-any-return]
+
+    def merkle_root(self, leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
+        """The root uint8[32] of the binary tree."""
+        return self.call("merkle_root", leaves, hash_name)  # type: ignore[no-any-return]
 
     def merkle_update(
         self, nodes: np.ndarray, leaf_count: int, indices: np.ndarray, leaves: np.ndarray, hash_name: str = "keccak256"
@@ -154,6 +189,14 @@ class KernelSet:
         """Addresses uint8[N,20] and ok bool[N]."""
         return self.call("ecrecover", digests, signatures)  # type: ignore[no-any-return]
 
+    def poseidon2(self, states: np.ndarray, field: str = "babybear") -> np.ndarray:
+        """The permuted states uint32[N,16]."""
+        return self.call("poseidon2", states, field)  # type: ignore[no-any-return]
+
+    def ntt(self, values: np.ndarray, field: str = "babybear") -> np.ndarray:
+        """The transform of each row of uint32[columns,n], in natural order."""
+        return self.call("ntt", values, field)  # type: ignore[no-any-return]
+
 
 def _sealed(array: np.ndarray) -> np.ndarray:
     """A view of ``array`` that cannot be written through."""
@@ -175,8 +218,50 @@ def _are_durations(times: object) -> bool:
     """Whether these are device times that can be reckoned with; whether they are true is another question."""
     if not isinstance(times, DeviceTimes):
         return False
-    parts = (times.compute_ns, times.transfer_ns, times.span_ns)
-    return all(isinstance(part, int | np.integer) and 0 <= part <= _LONGEST for part in parts)
+    return all(map(_is_count, (times.compute_ns, times.transfer_ns, times.span_ns)))
+
+
+def _is_count(part: object) -> bool:
+    return isinstance(part, int | np.integer) and not isinstance(part, bool) and 0 <= int(part) <= _LONGEST
+
+
+def _simulation_problem(backend: Backend, times: object) -> str:
+    """Why these cannot be the simulated times of a call of this backend; empty where they can."""
+    simulates = backend.time_domain is TimeDomain.MODELLED
+    if times is None:
+        return "has no simulated times, and its backend simulates its device" if simulates else ""
+    if not simulates:
+        return f"has simulated times, and its backend is timed in {backend.time_domain}"
+    if not isinstance(times, SimulatedTimes):
+        return f"has simulated times that are none: {times!r:.200}"
+    counts = ("cycles", "stall_cycles", "latency_cycles", "operations", "to_bytes", "from_bytes", "simulator_ns")
+    for name in (*counts, "calls"):
+        if not _is_count(getattr(times, name)):
+            return f"has simulated times that cannot be: {name} is {getattr(times, name)!r:.80}"
+    for name in ("compute_ns", "transfer_ns", "total_ns"):
+        value = getattr(times, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= _LONGEST:
+            return f"has simulated times that cannot be: {name} is {value!r:.80}"
+    if max(times.stall_cycles, times.latency_cycles) > times.cycles:
+        return (
+            f"has simulated times that cannot be: {times.stall_cycles} cycles of stalls and {times.latency_cycles} of "
+            f"latency within {times.cycles} cycles"
+        )
+    # Transfers and computation may overlap, which takes no longer than one after the other and no less than the longer.
+    least, most = times.compute_ns, times.compute_ns + times.transfer_ns
+    if not least * (1 - _ROUNDING) - 1 <= times.total_ns <= most * (1 + _ROUNDING) + 1:
+        return (
+            f"has simulated times that cannot be: {times.total_ns:.6g} ns in all, for {times.compute_ns:.6g} of "
+            f"computation and {times.transfer_ns:.6g} of transfers"
+        )
+    platform = times.platform
+    if not isinstance(platform, Platform) or platform.clock_hz is None or platform.link is None:
+        return f"has simulated times without a whole platform: {platform!r:.200}"
+    return ""
+
+
+_ROUNDING = 1e-6
+"""How far sums of modelled times may be off, as a share."""
 
 
 def _rows_of_ragged(data: np.ndarray, offsets: np.ndarray, *_: Any) -> Sequence[tuple[type, tuple[int | None, ...]]]:
@@ -188,8 +273,11 @@ _RESULTS: dict[str, Callable[..., Sequence[tuple[type, tuple[int | None, ...]]]]
     "sha256": _rows_of_ragged,
     "trie_hash": _rows_of_ragged,
     "merkle_tree": lambda leaves, *_: [(np.uint8, (node_count(len(leaves)), 32))],
+    "merkle_root": lambda *_: [(np.uint8, (32,))],
     "merkle_update": lambda *_: [(np.int64, (None,)), (np.uint8, (None, 32))],
     "merkle_open": lambda nodes, count, indices, *_: [(np.uint8, (len(indices), None, 32))],
+    "poseidon2": lambda states, *_: [(np.uint32, states.shape)],
+    "ntt": lambda values, *_: [(np.uint32, values.shape)],
     "ecrecover": lambda digests, _: [(np.uint8, (len(digests), 20)), (np.bool_, (len(digests),))],
 }
 """Dtype and shape of each built-in kernel's results, which a backend must hand to the chain. None: any length."""

@@ -1,4 +1,4 @@
-"""The contracts of the binary Merkle tree: ``merkle_tree``, ``merkle_update`` and ``merkle_open``.
+"""The contracts of the binary Merkle tree: ``merkle_tree``, ``merkle_root``, ``merkle_update`` and ``merkle_open``.
 
 A tree is one array ``nodes`` uint8[M,32]: all levels one after another, leaves first, root last. Level l of a tree over
 N leaves has ceil(N / 2^l) nodes. A level of odd size is completed by the root of the all-zero subtree of that height,
@@ -18,6 +18,7 @@ from chaindp.kernels.spec import Args, KernelSpec, Vector
 
 __all__ = [
     "MERKLE_OPEN",
+    "MERKLE_ROOT",
     "MERKLE_TREE",
     "MERKLE_UPDATE",
     "level_offsets",
@@ -113,6 +114,12 @@ def _golden_tree(leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray
         nodes += level
         height += 1
     return np.frombuffer(b"".join(nodes), dtype=np.uint8).reshape(-1, 32)
+
+
+def _golden_root(leaves: np.ndarray, hash_name: str = "keccak256") -> np.ndarray:
+    """The last node of the whole tree."""
+    nodes = _golden_tree(leaves, hash_name)
+    return np.array(nodes[-1])
 
 
 def _golden_update(
@@ -216,6 +223,22 @@ MERKLE_TREE = KernelSpec(
     vectors=(
         Vector((_ZEROS, "sha256"), np.concatenate([_ZEROS, _ZERO_SHA256]), _SSZ),
         Vector((_ZEROS, "keccak256"), np.concatenate([_ZEROS, _ZERO_KECCAK]), _KECCAK_TREE),
+    ),
+    sizes=(64, 4096, 1 << 20),
+)
+
+# What a device that keeps the nodes to itself hands back: no other node leaves it.
+MERKLE_ROOT = KernelSpec(
+    name="merkle_root",
+    summary='leaves u8[N,32], hash "keccak256"|"sha256" -> root u8[32]',
+    unit="node",
+    generate=_generate_tree,
+    golden=_golden_root,
+    units=_tree_units,
+    vectors=(
+        Vector((_ZEROS, "sha256"), _ZERO_SHA256[0], _SSZ),
+        Vector((np.repeat(_ZEROS, 2, axis=0), "sha256"), _ZERO_SHA256_2[0], _SSZ),
+        Vector((_ZEROS, "keccak256"), _ZERO_KECCAK[0], _KECCAK_TREE),
     ),
     sizes=(64, 4096, 1 << 20),
 )

@@ -21,7 +21,14 @@ from chaindp.testing.choose import conformance_class
 from chaindp.testing.contract import BackendConformance
 from chaindp.testing.hashes import Keccak256Conformance, RaggedHashConformance, Sha256Conformance
 from chaindp.testing.kernel import Case, KernelConformance
-from chaindp.testing.merkle import MerkleOpenConformance, MerkleTreeConformance, MerkleUpdateConformance
+from chaindp.testing.merkle import (
+    MerkleOpenConformance,
+    MerkleRootConformance,
+    MerkleTreeConformance,
+    MerkleUpdateConformance,
+)
+from chaindp.testing.ntt import NttConformance
+from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
 from chaindp.testing.trie import TrieHashConformance
 
@@ -32,8 +39,11 @@ __all__ = [
     "Keccak256Conformance",
     "KernelConformance",
     "MerkleOpenConformance",
+    "MerkleRootConformance",
     "MerkleTreeConformance",
     "MerkleUpdateConformance",
+    "NttConformance",
+    "Poseidon2Conformance",
     "RaggedHashConformance",
     "Sha256Conformance",
     "TrieHashConformance",

@@ -10,7 +10,14 @@ from chaindp.kernels import KernelSpec
 from chaindp.plugins import describe_error
 from chaindp.testing.hashes import Keccak256Conformance, Sha256Conformance
 from chaindp.testing.kernel import KernelConformance
-from chaindp.testing.merkle import MerkleOpenConformance, MerkleTreeConformance, MerkleUpdateConformance
+from chaindp.testing.merkle import (
+    MerkleOpenConformance,
+    MerkleRootConformance,
+    MerkleTreeConformance,
+    MerkleUpdateConformance,
+)
+from chaindp.testing.ntt import NttConformance
+from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
 from chaindp.testing.trie import TrieHashConformance
 
@@ -21,10 +28,13 @@ BUILTIN: Mapping[str, type[KernelConformance]] = {
     for cls in (
         Keccak256Conformance,
         Sha256Conformance,
+        Poseidon2Conformance,
         MerkleTreeConformance,
+        MerkleRootConformance,
         MerkleUpdateConformance,
         MerkleOpenConformance,
         TrieHashConformance,
+        NttConformance,
         EcrecoverConformance,
     )
 }

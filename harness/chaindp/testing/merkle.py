@@ -1,20 +1,23 @@
-"""The conformance of the binary Merkle tree: ``merkle_tree``, ``merkle_update`` and ``merkle_open``."""
+"""The conformance of the binary Merkle tree: ``merkle_tree``, ``merkle_root``, ``merkle_update``, ``merkle_open``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from hypothesis import strategies as st
 
+from chaindp.errors import InputError
 from chaindp.kernels import MERKLE_TREE, Args, verify_path
 from chaindp.kernels.merkle import node_count
+from chaindp.measure.outputs import reference_of
 from chaindp.testing.cases import Case, spoilt
 from chaindp.testing.kernel import KernelConformance
 from chaindp.testing.offences import Fault
+from chaindp.testing.subject import Kernel, Subject, close, open_subject
 
-__all__ = ["MerkleOpenConformance", "MerkleTreeConformance", "MerkleUpdateConformance"]
+__all__ = ["MerkleOpenConformance", "MerkleRootConformance", "MerkleTreeConformance", "MerkleUpdateConformance"]
 
 
 def _digests(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -67,6 +70,66 @@ class MerkleTreeConformance(_TreeConformance):
         args = self.some(3)
         yield from spoilt(self.spec, args)
         yield from self._unknown_hashes(args)
+
+
+class MerkleRootConformance(MerkleTreeConformance):
+    """``merkle_root``: leaves u8[N,32] and a hash to the root alone.
+
+    Large trees are compared with the last node of another backend's ``merkle_tree``.
+    """
+
+    kernel = "merkle_root"
+
+    _trees: ClassVar[Subject | None]
+
+    @classmethod
+    def setup_class(cls) -> None:
+        """Open the backend, and the one whose trees its roots are compared with."""
+        super().setup_class()
+        name = reference_of(cls.subject.backend.label) or "cpu"
+        registry = cls.plugins()
+        known = name.partition(":")[0] in registry.backends
+        cls._trees = (
+            open_subject(registry, name, cls.threads)
+            if known and registry.backend_spec(name)[0].supports(MERKLE_TREE.name)
+            else None
+        )
+        if cls._trees is not None:
+            cls._trees.backend.warm_up([MERKLE_TREE.name])
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Close both."""
+        super().teardown_class()
+        if cls._trees is not None:
+            close(cls._trees)
+
+    def expected(self, args: Args) -> tuple[Any, str]:
+        """The root of a tree that may be too large for the golden reference, and who says so."""
+        if self._trees is None:
+            return super().expected(args)
+        return self._root(self._trees.kernel(MERKLE_TREE), args), f"the last node of {self._trees.selector}'s tree"
+
+    def right(self, args: Args) -> Any:
+        """The right root, of the same reference as ``expected``; None where that refuses the arguments."""
+        if self._trees is None:
+            return super().right(args)
+        trees = self._trees.kernel(MERKLE_TREE)
+        try:
+            return trees.snapshot(trees.raw(args))[-1].copy()
+        except InputError:
+            return None
+
+    def _root(self, trees: Kernel, args: Args) -> np.ndarray:
+        return trees.run(args).output[-1].copy()  # type: ignore[no-any-return]
+
+    def test_large_batches(self, record_property: Callable[[str, object], None]) -> None:
+        """As for every kernel; what is counted as compared is roots, and not their bytes."""
+
+        def record(name: str, value: object) -> None:
+            record_property(name, value // 32 if name == "compared" and isinstance(value, int) else value)
+
+        super().test_large_batches(record)
 
 
 class MerkleUpdateConformance(_TreeConformance):

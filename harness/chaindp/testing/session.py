@@ -11,9 +11,10 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -131,9 +132,17 @@ class ConformanceResult:
 
 
 def conformance_suite(
-    registry: Registry, selector: str, kernels: Sequence[str], *, budget_s: float, threads: int
+    registry: Registry,
+    selector: str,
+    kernels: Sequence[str],
+    *,
+    budget_s: float,
+    threads: int,
+    attributes: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, type[Conformance]]:
     """The classes of a whole suite by name: the backend itself, and one class for each of ``kernels``.
+
+    attributes: what else to set on every class, such as the ``hash_names`` of a device that has one hash only
 
     UsageError for an unknown kernel; PluginError for one whose own conformance class is broken.
     """
@@ -142,8 +151,8 @@ def conformance_suite(
     suite: dict[str, type[Conformance]] = {}
     for base in bases:
         name = "Test" + "".join(part.capitalize() for part in getattr(base, "kernel", "contract").split("_"))
-        attributes = {"backend": selector, "budget_s": budget_s, "threads": threads, "registry": registry}
-        suite[name] = type(name, (base,), attributes)
+        common = {"backend": selector, "budget_s": budget_s, "threads": threads, "registry": registry}
+        suite[name] = type(name, (base,), {**common, **attributes})
     return suite
 
 
@@ -161,17 +170,19 @@ def run_suite(
     threads: int = 2,
     only: str = "",
     required: Sequence[str] = (),
+    attributes: Mapping[str, object] = MappingProxyType({}),
     advance: Callable[[str], None] = lambda step: None,
 ) -> ConformanceResult:
     """Run the suite on one backend. ``advance`` is called with a description before each test.
 
-    ``only`` is an expression of pytest's ``-k``: a part of the suite, which proves no conformance.
+    ``only`` is an expression of pytest's ``-k``: a part of the suite, which proves no conformance. ``attributes`` are
+    set on every class.
 
     A kernel that is ``required`` or that the backend declares, and of which no test ran, is a failure. A backend that
     does not open is one failure. UsageError for an unknown backend, device or kernel; PluginError where
     a kernel's own conformance class is broken.
     """
-    suite = conformance_suite(registry, selector, kernels, budget_s=budget_s, threads=threads)
+    suite = conformance_suite(registry, selector, kernels, budget_s=budget_s, threads=threads, attributes=attributes)
     result = ConformanceResult(selector)
     try:
         opened = registry.open_backend(selector, threads=threads)
