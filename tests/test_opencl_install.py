@@ -153,7 +153,13 @@ def test_what_make_does_about_a_driver(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout
 
     bench = plan("bench")
-    steps = ["pip install", "'.[opencl]'", f".ci/opencl-driver {tmp_path}", ".ci/opencl-driver --check", "chaindp run"]
+    steps = [
+        "pip install",
+        "'.[opencl,fpga]'",
+        f".ci/opencl-driver {tmp_path}",
+        ".ci/opencl-driver --check",
+        "chaindp run",
+    ]
     assert [bench.index(step) for step in steps] == sorted(bench.index(step) for step in steps)
     assert "chaindp run --workload erc20 --levels 0-5 --backend merkleize=opencl" in bench
     assert "level 5 needs an OpenCL device" in bench

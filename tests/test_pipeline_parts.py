@@ -4,17 +4,13 @@ import itertools
 import threading
 import time
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chaindp.chain.types import Ragged
 from chaindp.errors import UsageError
 from chaindp.pipeline.block import BlockInFlight, Stage
 from chaindp.pipeline.levels import LEVELS, MECHANISMS, parse_levels, plan_level
 from chaindp.pipeline.live import THREADS, StageRunner, run_pipelined, run_sequential
-from chaindp.pipeline.model import schedule
 from chaindp.workload import BlockInput
 
 
@@ -56,41 +52,6 @@ def test_heterogeneous_backends_are_on_where_one_was_asked_for() -> None:
     assert "heterogeneous_backends" not in plan_level(4, (), ["opencl"], top=5).on
     assert plan_level(4, ["heterogeneous_backends"], ["opencl"], top=4).skipped["heterogeneous_backends"] == "ablated"
     assert "--backend" in plan_level(5, (), ()).skipped["heterogeneous_backends"]
-
-
-DURATIONS = st.integers(1, 6).flatmap(
-    lambda stages: st.lists(st.lists(st.integers(0, 50), min_size=stages, max_size=stages), min_size=1, max_size=8)
-)
-
-
-@given(DURATIONS, st.integers(1, 4), st.booleans(), st.data())
-def test_a_schedule_keeps_every_constraint(
-    durations: list[list[int]], cores: int, pipelined: bool, data: st.DataObject
-) -> None:
-    work = np.array(durations)
-    gaps = data.draw(st.lists(st.integers(0, 60), min_size=len(work), max_size=len(work)))
-    released = np.cumsum(gaps)
-    gate = data.draw(st.integers(0, work.shape[1] - 1))
-    demand = data.draw(st.lists(st.integers(1, 5), min_size=work.shape[1], max_size=work.shape[1]))
-    start, end = schedule(work, released.tolist(), cores, pipelined, gate=gate, demand=demand)
-    need = np.minimum(demand, cores)
-    assert np.array_equal(end - start, work)
-    assert (start[:, gate] >= released).all()
-    assert (start[:, 1:] >= end[:, :-1]).all(), "a block passes the stages in order"
-    assert (start[1:] >= end[:-1]).all(), "a stage takes blocks in order, one at a time"
-    for instant in np.unique(start):
-        at_work = (start <= instant) & (instant < end)
-        assert (at_work * need).sum() <= cores
-    if not pipelined:
-        assert (start[1:, 0] >= end[:-1, -1]).all()
-    # Work is never idle without a reason: the schedule is no longer than one after another.
-    assert end.max() <= released[-1] + work.sum()
-
-
-def test_overlap_is_bounded_by_the_slowest_stage() -> None:
-    work = np.tile([10, 30, 10], (20, 1))
-    _, end = schedule(work, [0] * 20, 3, pipelined=True)
-    assert end.max() == 10 + 20 * 30 + 10
 
 
 def blocks(count: int) -> list[BlockInFlight]:

@@ -70,7 +70,11 @@ TEXTS = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size
         ablate=st.lists(TEXTS, max_size=3).map(tuple),
         threads=st.integers(1, 4096),
         slot_s=st.floats(1e-9, 60),
-    ),
+        clock_mhz=st.none() | st.floats(1e-6, 1e6),
+        instances=st.none() | st.integers(1, 1_000_000),
+        link=st.sampled_from([None, "none", "pcie3x16", "2.5:8", "1:16:overlap"]),
+    )
+    | st.builds(RunConfig, mode=st.just("model"), cores=st.none() | st.integers(1, 4096), lock=st.booleans()),
     st.floats(0, 86_400),
 )
 def test_the_command_of_a_run_gives_its_configuration_again(config: RunConfig, seconds: float) -> None:
@@ -87,11 +91,15 @@ def test_the_command_of_a_run_gives_its_configuration_again(config: RunConfig, s
 
 def test_the_command_of_a_bench_gives_its_plan_again() -> None:
     plan = BENCH | {"kernels": ["keccak256", "ntt-2"], "backends": ["cpu", "cpu:scalar"], "sizes": [64, 3]}
+    plan |= {"clock_mhz": 125.0, "instances": None, "link": "1:16:overlap"}
     options = parsed(bench, command_of({"kind": "bench", "config": plan})[2:])
     assert {name: options[name] for name in ("repeat", "threads", "seed")} == {"repeat": 3, "threads": 1, "seed": 0}
     assert [list(options[name]) for name in ("kernels", "backends", "sizes")] == [
         plan[name] for name in ("kernels", "backends", "sizes")
     ]
+    assert {name: options[name] for name in ("clock_mhz", "instances", "link")} == {
+        name: plan[name] for name in ("clock_mhz", "instances", "link")
+    }
     assert options.keys() - plan.keys() == {"out", "as_json"}
 
 

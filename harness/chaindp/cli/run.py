@@ -11,6 +11,7 @@ import click
 
 from chaindp.cli import output
 from chaindp.cli.params import FiniteRange
+from chaindp.cli.platforms import platform_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,15 +39,31 @@ SIZES = 9
     "--conflict", type=float, default=0.0, show_default=True, help="Share of transactions to one hot account."
 )
 @click.option("--mode", default="live", show_default=True, help="live: threads and the clock; model: a schedule.")
-@click.option("--backend", "backends", multiple=True, metavar="[STAGE=]NAME", help="Who hashes, from the top level on.")
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="[STAGE=]NAME[:DEVICE]",
+    help="Who hashes, from the top level on.",
+)
 @click.option("--ablate", multiple=True, metavar="MECHANISM", help="Switch one mechanism off at every level.")
 @click.option(
     "--threads",
     type=int,
     default=os.cpu_count() or 1,
     show_default="all cores",
-    help="Host threads of a backend, and in model mode the cores.",
+    help="Host threads of a backend.",
 )
+@click.option(
+    "--cores", type=int, default=None, help="Cores of the modelled host, in model mode.  [default: as --threads]"
+)
+@click.option(
+    "--lock/--no-lock",
+    default=True,
+    show_default=True,
+    help="In model mode: whether the stages share the interpreter's lock.",
+)
+@platform_options
 @click.option(
     "--slot", "slot_s", type=float, default=0.02, show_default=True, help="Slot of the consensus, in seconds."
 )
@@ -104,13 +121,20 @@ def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **opt
 def _measure_break_even(config: RunConfig, registry: Registry, table: SampleTable, seconds: float) -> list[str]:
     """Measure by batch size what the backends that were asked for ran; a row says why where it is not. What failed."""
     from chaindp.bench.breakeven import BreakEvenPlan, measure_break_even, subjects_of
+    from chaindp.pipeline.backends import split_request
     from chaindp.results.breakeven import served_kernels
 
     why = "not measured: --break-even is 0" if seconds == 0 else ""
     subjects = []
     if not why:
-        selectors = {request.rpartition("=")[2] for request in config.backends}
-        subjects = subjects_of(served_kernels(table.frame(), selectors))
+        selectors = {split_request(request)[1] for request in config.backends}
+        simulated = {name for name in selectors if registry.backend_spec(name)[0].simulates}
+        for name in sorted(simulated):
+            reason = f"not measured: {name} simulates its device, and a break-even is measured on the wall clock"
+            table.append(backend_requested=name, metric="break_even_compute", status="skipped", reason=reason)
+        if simulated == selectors:
+            return []
+        subjects = subjects_of(served_kernels(table.frame(), selectors - simulated))
         why = "" if subjects else "not measured: no level holds in which a backend that was asked for ran a kernel"
     if why:
         table.append(metric="break_even_compute", status="skipped", reason=why)
@@ -189,6 +213,7 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         row |= dict.fromkeys(("state_root", "receipts_root", "block_hash", "gas_used", "transactions", "refused"))
         row |= dict.fromkeys(("verdict", "speedup_low", "speedup_high", "noise_floor", "verdict_reason"))
         row |= {"claim": LEVELS[number].claim, "status": "failed" if level.failures else "ok", "stages": {}}
+        row |= {"time_domain": "wall" if config.machine is None else "modelled", "modelled": _modelled(config, level)}
         row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}}
         if 0 in level.roots:
             roots = level.roots[0]
@@ -209,11 +234,15 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
             continue
         rung = rungs.loc[number]
         columns = ["tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit", "speedup_over"]
-        row |= rung[[*columns, "model_error"]].to_dict()
+        row |= rung[[*columns, "model_error", "model_error_with_admit"]].to_dict()
+        if row["modelled"] is not None:
+            row["modelled"]["error"] = {key: rung[name] for key, name in _ERRORS.items()}
         verdict = judged.loc[number, ["verdict", "low", "high", "noise_floor", "reason"]]
         row |= {names.get(name, name): None if pd.isna(value) else value for name, value in verdict.items()}
         stages = times[times["level"] == number].set_index("stage").drop(columns=["workload", "level"])
         row["stages"] = stages.where(stages.notna(), None).to_dict("index")
+        for stage, kernels in _device_kernels(frame, number).items():
+            row["stages"][stage]["device"] = kernels
         waits = latencies[latencies["level"] == number].set_index("latency")
         row["latencies"] = waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index")
     document["harness_overhead"] = summary.harness_overhead(frame)
@@ -221,6 +250,46 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
     document["gains"] = _gains(frame)
     document["break_even"] = [found.row() for found in break_even(frame)]
     return document
+
+
+_ERRORS = {
+    "tps": "model_error",
+    "tps_low": "model_error_low",
+    "tps_high": "model_error_high",
+    "tps_with_admit": "model_error_with_admit",
+    "checked_with": "model_checked",
+}
+
+
+def _modelled(config: RunConfig, level: LevelOutcome) -> dict[str, Any] | None:
+    """What the schedule of a level stands on: the modelled host, and the platforms of simulated devices, by stage and
+    kernel.
+    """
+    from chaindp.measure.platforms import platform_row
+
+    if config.machine is None:
+        return None
+    devices = {
+        str(stage): {
+            kernel: {"backend": level.backends[stage]} | platform_row(platform)
+            for kernel, platform in platforms.items()
+        }
+        for stage, platforms in level.platforms.items()
+    }
+    return {"cores": config.machine.cores, "lock": config.machine.lock, "devices": devices}
+
+
+def _device_kernels(frame: pd.DataFrame, level: int) -> dict[str, dict[str, Any]]:
+    """Of a level, by stage and kernel: what calls on a simulated device took in a pass."""
+    from chaindp.results.kernels import device_kernels
+
+    table = device_kernels(frame)
+    found: dict[str, dict[str, Any]] = {}
+    for row in table[table["level"] == level].drop(columns=["workload", "level"]).to_dict("records"):
+        names = {"compute": "compute_ns", "transfer": "transfer_ns", "elapsed": "elapsed_ns"}
+        kernel = {names.get(str(name), str(name)): value for name, value in row.items()}
+        found.setdefault(kernel.pop("stage"), {})[kernel.pop("kernel")] = kernel
+    return found
 
 
 def _gains(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chaindp.backend import Backend, TimeDomain
+from chaindp.backend import Backend, Platform, TimeDomain
 from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelSet, kernels_needed
 from chaindp.pipeline.block import Stage
@@ -13,7 +13,16 @@ from chaindp.pipeline.levels import HETEROGENEOUS, LevelPlan
 from chaindp.pipeline.stages import KERNELS_NEEDED
 from chaindp.plugins import Registry
 
-__all__ = ["BASELINE", "DEFAULT", "BackendPool", "parse_backends", "stage_backends"]
+__all__ = [
+    "BASELINE",
+    "DEFAULT",
+    "BackendPool",
+    "check_mode",
+    "parse_backends",
+    "split_request",
+    "stage_backends",
+    "stand_ins",
+]
 
 SERVABLE = tuple(stage for stage in KERNELS_NEEDED if stage is not Stage.EXECUTE)
 """The stages that a backend can be asked for. What execution looks up late is hashed where preload hashes."""
@@ -25,6 +34,12 @@ DEFAULT = "cpu"
 """The vectorized, multi-threaded CPU backend: what parallel Merkleization runs on unless another one is asked for."""
 
 
+def split_request(request: str) -> tuple[str, str]:
+    """``[STAGE=]NAME[:DEVICE]`` as stage, empty where there is none, and selector. A device may have any characters."""
+    before, equals, after = request.partition("=")
+    return (before, after) if equals and ":" not in before else ("", request)
+
+
 def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, str]:
     """``[STAGE=]NAME`` items to stage and backend.
 
@@ -34,10 +49,10 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
     chosen: dict[Stage, str] = {}
     general: str | None = None
     for request in requests:
-        stage_name, equals, selector = request.rpartition("=")
+        stage_name, selector = split_request(request)
         spec, _ = registry.backend_spec(selector)
         supported = [name for name in spec.capabilities if spec.supports(name)]
-        if not equals:
+        if selector == request:
             if general is not None:
                 raise UsageError(f"--backend {general} and --backend {request}: say STAGE=NAME to use two backends")
             general = request
@@ -65,6 +80,28 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
     return chosen
 
 
+def check_mode(mode: str, requests: Mapping[Stage, str], registry: Registry, platform: Platform | None) -> None:
+    """UsageError where a simulated backend is to take part in a live run, or a platform is stated for none.
+
+    The wall clock says nothing of a simulated device: only a schedule can have its time beside the host's.
+    """
+    simulated = [name for name in dict.fromkeys(requests.values()) if registry.backend_spec(name)[0].simulates]
+    if simulated and mode != "model":
+        raise UsageError(
+            f"backend {simulated[0]} simulates its device, and a live run times the wall clock: use --mode model"
+        )
+    if platform is not None and not simulated:
+        raise UsageError("--clock, --instances and --link are about a simulated device, and --backend names none")
+
+
+def stand_ins(backends: Mapping[Stage, str], registry: Registry) -> dict[Stage, str]:
+    """The same backends with ``cpu`` in the place of those that simulate their device."""
+    return {
+        stage: DEFAULT if registry.backend_spec(selector)[0].simulates else selector
+        for stage, selector in backends.items()
+    }
+
+
 def stage_backends(plan: LevelPlan, asked_for: Mapping[Stage, str]) -> dict[Stage, str]:
     """The backend of each stage at a level: the baseline hashes, and with parallel Merkleization the vectorized CPU.
 
@@ -85,19 +122,25 @@ class BackendPool:
 
     registry: Registry
     threads: int
+    platform: Platform | None
     _open: dict[str, Backend]
 
-    def __init__(self, registry: Registry, threads: int) -> None:
+    def __init__(self, registry: Registry, threads: int, platform: Platform | None = None) -> None:
+        """``platform`` is for those that simulate their device."""
         self.registry = registry
         self.threads = threads
+        self.platform = platform
         self._open = {}
 
     def backend(self, selector: str) -> Backend:
         """The open backend for ``name`` or ``name:device``."""
         if selector not in self._open:
-            backend = self.registry.open_backend(selector, threads=self.threads)
+            simulates = self.registry.backend_spec(selector)[0].simulates
+            backend = self.registry.open_backend(
+                selector, threads=self.threads, platform=self.platform if simulates else None
+            )
             self._open[selector] = backend
-            if backend.time_domain is not TimeDomain.WALL:
+            if backend.time_domain is not TimeDomain.WALL and not simulates:
                 raise UsageError(
                     f"backend {selector} measures in {backend.time_domain}, and a run times the wall clock: "
                     "it cannot take part"

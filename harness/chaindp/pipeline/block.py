@@ -33,6 +33,7 @@ class Span:
     start_ns, end_ns:  instants of the monotonic clock
     cpu_ns:            what the stage's own thread ran in between; threads of a backend are not in it
     wait_ns:           of the span, what was waiting for the simulated network
+    process_ns:        what all threads of the process ran in between: the stage's, where no other one was at work
     """
 
     start_ns: int
@@ -40,6 +41,7 @@ class Span:
     cpu_ns: int
     wait_ns: int = 0
     calls: list[KernelCall] = field(default_factory=list)
+    process_ns: int = 0
 
     @property
     def busy_ns(self) -> int:

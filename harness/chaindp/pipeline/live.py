@@ -34,13 +34,13 @@ class StageRunner:
 
     def run(self, block: BlockInFlight) -> None:
         """Work on one block and note when. The function returns the ns in it that were waiting for the network."""
-        cpu = time.thread_time_ns()
+        process, cpu = time.process_time_ns(), time.thread_time_ns()
         start = time.perf_counter_ns()
         waited = self._work(block)
         end = time.perf_counter_ns()
-        cpu = time.thread_time_ns() - cpu
+        cpu, process = time.thread_time_ns() - cpu, time.process_time_ns() - process
         calls = self._kernels.take_calls() if self._kernels is not None else []
-        block.spans[self.stage] = Span(start, end, cpu, waited, calls)
+        block.spans[self.stage] = Span(start, end, cpu, waited, calls, process)
 
 
 def run_sequential(runners: Sequence[StageRunner], blocks: Sequence[BlockInFlight]) -> None:

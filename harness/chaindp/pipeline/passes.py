@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from chaindp.backend import Platform
 from chaindp.chain.consensus import OrderedBlocks
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.state import State
@@ -20,8 +21,9 @@ from chaindp.pipeline.backends import BackendPool
 from chaindp.pipeline.block import BlockInFlight, Stage
 from chaindp.pipeline.levels import LevelPlan
 from chaindp.pipeline.live import StageRunner, run_pipelined, run_sequential
-from chaindp.pipeline.model import schedule
+from chaindp.pipeline.model import Resources, schedule
 from chaindp.pipeline.stages import Chain, ChainParams
+from chaindp.pipeline.work import Machine, Work, cpu_ns, resources_for, segments_of
 from chaindp.workload import BlockInput, Workload
 
 __all__ = ["GenesisStore", "PassResult", "run_pass"]
@@ -44,6 +46,8 @@ class PassResult:
     overhead_ns:   time of the pass that was in no stage; None where several threads make that meaningless
     calls:         every kernel call, by stage
     labels:        the backend that each stage's kernels ran on
+    work:          what was scheduled, by block and stage, and ``resources``, on what; empty and None in live mode
+    threads:       how many a backend had at most
     """
 
     blocks: list[BlockInFlight]
@@ -54,6 +58,38 @@ class PassResult:
     overhead_ns: int | None
     calls: dict[Stage, list[KernelCall]]
     labels: dict[Stage, str]
+    work: Work = ()
+    resources: Resources | None = None
+    threads: int = 1
+    _simulated: dict[Stage, dict[str, Platform]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._simulated = {}
+        for stage in self.stages:
+            calls = [call for block in self.blocks for call in block.spans[stage].calls]
+            platforms = {call.kernel: call.simulated.platform for call in calls if call.simulated is not None}
+            if platforms:
+                self._simulated[stage] = platforms
+
+    @property
+    def platforms(self) -> dict[Stage, dict[str, Platform]]:
+        """Stages with calls on simulated devices: kernels, each with its platform, which is whole: cores have clocks of
+        their own.
+        """
+        return self._simulated
+
+    def busy_ns(self, stage: Stage) -> np.ndarray:
+        """int64[blocks]: what the stage takes by itself, less the wait for the network; of a model pass, modelled where
+        it has calls on a simulated device.
+        """
+        if self.resources is None:
+            return np.array([block.spans[stage].busy_ns for block in self.blocks], dtype=np.int64)
+        column = self.stages.index(stage)
+        return np.array([round(sum(segment.ns for segment in row[column])) for row in self.work], dtype=np.int64)
+
+    def cpu_ns(self, stage: Stage) -> np.ndarray:
+        """int64[blocks]: what the stage's thread ran, without simulators."""
+        return np.array([cpu_ns(block.spans[stage]) for block in self.blocks], dtype=np.int64)
 
     @property
     def duration_ns(self) -> int:
@@ -83,13 +119,15 @@ def run_pass(
     backends: Mapping[Stage, str],
     scratch: Path,
     admit_first: bool,
-    model_cores: int | None = None,
+    machine: Machine | None = None,
+    threads: int = 1,
     keep: int = 0,
 ) -> PassResult:
     """Run every block through the stages of ``plan``, on a copy of the genesis store that is removed with ``scratch``.
 
     admit_first: admit all blocks before the clock starts, so that throughput without ``admit`` is a measurement
-    model_cores: None for a live pass; else stages run one after another and are scheduled on that many cores
+    machine:     None for a live pass; else stages run one after another and are scheduled on that machine
+    threads:     how many threads a backend has here at most: no stage keeps more cores busy
     keep:        bytes of arguments and results to keep for the audit, for each stage
     """
     kernels = {stage: pool.kernels(selector, keep=keep) for stage, selector in backends.items()}
@@ -125,8 +163,8 @@ def run_pass(
         gc.collect()
         origin = time.perf_counter_ns()
         for block, offset in zip(blocks, release.tolist(), strict=True):
-            block.ordered_ns = origin + offset if model_cores is None else 0
-        if pipelined and model_cores is None:
+            block.ordered_ns = origin + offset if machine is None else 0
+        if pipelined and machine is None:
             run_pipelined(runners, blocks, chain.stop)
         else:
             run_sequential(runners, blocks)
@@ -136,13 +174,14 @@ def run_pass(
             store.close()
     stages = [runner.stage for runner in runners]
     start, end = _instants(blocks, stages, origin)
-    overhead = None if pipelined and model_cores is None else wall_ns - int((end - start).sum())
+    overhead = None if pipelined and machine is None else wall_ns - int((end - start).sum())
     labels = {stage: kernels[stage].backend.label for stage in kernels}
-    if model_cores is not None:
-        demand = [kernels[stage].backend.threads if stage in kernels else 1 for stage in stages]
-        start, end = schedule(
-            end - start, release.tolist(), model_cores, pipelined, gate=stages.index(Stage.ORDER), demand=demand
-        )
+    work: Work = ()
+    resources = None
+    if machine is not None:
+        work = [[segments_of(stage, block.spans[stage], threads) for stage in stages] for block in blocks]
+        resources = resources_for(machine, stages, pipelined)
+        start, end = schedule(work, release.tolist(), resources, gate=stages.index(Stage.ORDER))
     for block in blocks:
         for stage, span in block.spans.items():
             if stage in kernels:
@@ -150,7 +189,7 @@ def run_pass(
     stray = [f"{stage} ({len(left)} kernel calls)" for stage in kernels if (left := kernels[stage].take_calls())]
     if stray:
         raise CheckFailed(f"calls that no stage has accounted for: {', '.join(stray)}")
-    return PassResult(blocks, stages, start, end, release, overhead, calls, labels)
+    return PassResult(blocks, stages, start, end, release, overhead, calls, labels, work, resources, threads)
 
 
 def _instants(blocks: Sequence[BlockInFlight], stages: Sequence[Stage], origin: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,30 @@ from typing import Any
 
 import numpy as np
 
+from chaindp.backend import Platform, SimulatedTimes
 from chaindp.chain.consensus import OrderedBlocks
 from chaindp.kernels.kernelset import KernelCall
+from chaindp.measure.platforms import platform_samples
 from chaindp.pipeline.block import Stage
 from chaindp.pipeline.passes import PassResult
+from chaindp.pipeline.work import Machine
 from chaindp.results.table import SampleTable
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "record_machine", "record_platform"]
+
+
+def record_machine(table: SampleTable, common: Mapping[str, Any], machine: Machine) -> None:
+    """The host that a level was scheduled on."""
+    row = {**common, "time_domain": "modelled", "unit": "1"}
+    table.append(**row, metric="model_cores", value=machine.cores)
+    table.append(**row, metric="model_lock", value=int(machine.lock))
+
+
+def record_platform(table: SampleTable, common: Mapping[str, Any], platform: Platform) -> None:
+    """What is stated of the hardware around a simulated device."""
+    row = {**common, "device": str(common["backend_ran"]).partition(":")[2], "time_domain": "modelled"}
+    for fields in platform_samples(platform):
+        table.append(**row, **fields)
 
 
 class Recorder:
@@ -47,11 +64,16 @@ class Recorder:
             share = result.overhead_ns / (spent + result.overhead_ns)
             self._table.append(**self._common, metric="harness_overhead", value=share, unit="1", time_domain="wall")
 
-    def model_error(self, modelled: PassResult, live: PassResult) -> None:
-        """How far the modelled throughput is above a live pass's over the same blocks, as a share of the latter."""
-        self._table.append(
-            **self._common, metric="model_error", value=modelled.tps / live.tps - 1, unit="1", time_domain="modelled"
-        )
+    def model_error(self, metric: str, error: float, checked: Mapping[Stage, str]) -> None:
+        """How far the modelled throughput is above a live pass's over the same blocks, as a share of the latter.
+
+        checked: the backends, by stage, that were in the place of simulated devices, in both passes
+        """
+        row = {**self._common, "unit": "1", "time_domain": "modelled"}
+        if checked:
+            asked = dict.fromkeys(self._requested[stage] for stage in checked)
+            row |= {"backend_requested": ", ".join(asked), "backend_ran": ", ".join(dict.fromkeys(checked.values()))}
+        self._table.append(**row, metric=metric, value=error)
 
     def blocks(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
         """Per block: when each stage worked on it, what its thread ran, and where the kernels spent their time."""
@@ -61,8 +83,8 @@ class Recorder:
             spans = [block.spans[stage] for block in result.blocks]
             where = self._where(stage, result, matched) | {"block": numbers}
             for metric, values, domain in (
-                ("busy", [span.busy_ns for span in spans], "wall"),
-                ("cpu", [span.cpu_ns for span in spans], "wall"),
+                ("busy", result.busy_ns(stage), _domain_of(stage, result)),
+                ("cpu", result.cpu_ns(stage), "wall"),
                 ("wait", [span.wait_ns for span in spans], "wall"),
                 ("start", result.start[:, column], self._domain),
                 ("end", result.end[:, column], self._domain),
@@ -80,13 +102,13 @@ class Recorder:
         self._table.append(**self._common, metric="transactions_after_admit", value=transactions, unit="1")
         for stage in result.stages:
             spans = [block.spans[stage] for block in result.blocks]
-            where = self._where(stage, result, matched) | {"time_domain": "wall"}
-            for metric, value in (
-                ("busy_after_admit", sum(span.busy_ns for span in spans)),
-                ("cpu_after_admit", sum(span.cpu_ns for span in spans)),
-                ("wait_after_admit", sum(span.wait_ns for span in spans)),
+            where = self._where(stage, result, matched)
+            for metric, value, domain in (
+                ("busy_after_admit", result.busy_ns(stage).sum(), _domain_of(stage, result)),
+                ("cpu_after_admit", result.cpu_ns(stage).sum(), "wall"),
+                ("wait_after_admit", sum(span.wait_ns for span in spans), "wall"),
             ):
-                self._table.append(**where, metric=metric, value=value)
+                self._table.append(**where, metric=metric, value=value, time_domain=domain)
 
     def latencies(self, result: PassResult, ordered: OrderedBlocks) -> None:
         """Of consensus; and from a block's ordering to the pipeline taking it up, to its results, to its finality."""
@@ -113,6 +135,19 @@ class Recorder:
         self._table.extend(count, **row, metric="latency_visible", value=visible)
         self._table.extend(count, **row, metric="latency_final", value=final)
 
+    def simulators(self, result: PassResult) -> None:
+        """How fast the simulators ran, which says nothing of the devices: clock cycles a second of wall time."""
+        for stage in result.platforms:
+            calls = [call for call in result.calls.get(stage, ()) if call.simulated is not None]
+            for kernel in sorted({call.kernel for call in calls}):
+                times = [call.simulated for call in calls if call.kernel == kernel and call.simulated is not None]
+                spent = sum(one.simulator_ns for one in times)
+                if not spent:
+                    continue
+                row = self._where(stage, result, {}) | {"output_matched": None, "unit": "Hz", "time_domain": "wall"}
+                speed = sum(one.cycles for one in times) / spent * 1e9
+                self._table.append(**row, kernel=kernel, metric="simulator_speed", value=speed)
+
     def _where(self, stage: Stage, result: PassResult, matched: Mapping[Stage, bool]) -> dict[str, Any]:
         label = result.labels.get(stage)
         row = {**self._common, "stage": str(stage), "unit": "ns"}
@@ -128,14 +163,38 @@ class Recorder:
     def _calls(self, where: Mapping[str, Any], calls: Sequence[KernelCall]) -> None:
         for kernel in sorted({call.kernel for call in calls}):
             mine = [call for call in calls if call.kernel == kernel]
+            times = [call.simulated for call in mine if call.simulated is not None]
             row = {**where, "kernel": kernel, "time_domain": "wall"}
-            self._table.append(**row, metric="kernel_compute", value=sum(call.compute_ns for call in mine))
-            self._table.append(**row, metric="kernel_transfer", value=sum(call.transfer_ns for call in mine))
+            if times:
+                self._simulated(row, times)
+            else:
+                self._table.append(**row, metric="kernel_compute", value=sum(call.compute_ns for call in mine))
+                self._table.append(**row, metric="kernel_transfer", value=sum(call.transfer_ns for call in mine))
             row |= {"time_domain": None, "unit": "1"}
             self._table.append(**row, metric="kernel_calls", value=len(mine))
             units = sorted((call.units for call in mine if call.units), reverse=True)
             if units:
                 self._table.append(**row, metric="kernel_batch", value=_typical_batch(units))
+
+    def _simulated(self, row: dict[str, Any], times: Sequence[SimulatedTimes]) -> None:
+        """A kernel's calls on a simulated device: what is modelled, and the exact counts that it is modelled from."""
+        for metric, unit, domain, value in (
+            ("kernel_compute", "ns", "modelled", sum(one.compute_ns for one in times)),
+            ("kernel_transfer", "ns", "modelled", sum(one.transfer_ns for one in times)),
+            ("kernel_elapsed", "ns", "modelled", sum(one.total_ns for one in times)),
+            ("kernel_cycles", "cycles", "cycles", sum(one.cycles for one in times)),
+            ("kernel_stall_cycles", "cycles", "cycles", sum(one.stall_cycles for one in times)),
+            ("kernel_latency_cycles", "cycles", "cycles", max(one.latency_cycles for one in times)),
+            ("kernel_operations", "1", None, sum(one.operations for one in times)),
+            ("kernel_to_bytes", "bytes", None, sum(one.to_bytes for one in times)),
+            ("kernel_from_bytes", "bytes", None, sum(one.from_bytes for one in times)),
+        ):
+            self._table.append(**row | {"unit": unit, "time_domain": domain}, metric=metric, value=value)
+
+
+def _domain_of(stage: Stage, result: PassResult) -> str:
+    """Of the time that a stage takes: modelled as soon as part of it is."""
+    return "modelled" if stage in result.platforms else "wall"
 
 
 def _typical_batch(units: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -14,21 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from chaindp.chain.codec.receipts import encode_receipts, logs_bloom
+from chaindp.backend import Platform
 from chaindp.chain.consensus import FixedSlotParams, OrderedBlocks, order_in_fixed_slots
-from chaindp.chain.network import NetworkParams
 from chaindp.chain.state import State
 from chaindp.chain.store import Store
-from chaindp.chain.trie import ordered_root
-from chaindp.chain.types import Ragged, Receipts
 from chaindp.errors import ChaindpError, UsageError
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.audit import audit_calls, audit_proofs, auditor_for
-from chaindp.pipeline.backends import DEFAULT, BackendPool, parse_backends, stage_backends
+from chaindp.pipeline.backends import (
+    DEFAULT,
+    BackendPool,
+    check_mode,
+    parse_backends,
+    stage_backends,
+    stand_ins,
+)
 from chaindp.pipeline.block import Stage
+from chaindp.pipeline.config import RunConfig
 from chaindp.pipeline.levels import HETEROGENEOUS, MECHANISMS, LevelPlan, plan_level
 from chaindp.pipeline.passes import GenesisStore, PassResult, run_pass
-from chaindp.pipeline.record import Recorder
+from chaindp.pipeline.record import Recorder, record_machine, record_platform
+from chaindp.pipeline.roots import Roots, roots_of, run_receipts_root
 from chaindp.pipeline.stages import ChainParams
 from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.plugins import Registry, select
@@ -36,17 +42,8 @@ from chaindp.results.store import process_alive
 from chaindp.results.table import SampleTable
 from chaindp.workload import CHAIN_ID, BlockInput, Workload, WorkloadParams, WorkloadSpec
 
-__all__ = ["LevelOutcome", "Roots", "RunConfig", "RunOutcome", "measure_run"]
+__all__ = ["LevelOutcome", "Observed", "Roots", "RunConfig", "RunOutcome", "measure_run"]
 
-
-LIMITS = {
-    "txs": 10_000_000,
-    "block_txs": 10_000_000,
-    "accounts": 10_000_000,
-    "repeat": 10_000,
-    "threads": 4_096,
-}
-"""The most that each option may ask for: memory holds no more, and nothing that this tool is for needs it."""
 
 SCRATCH = "chaindp-run-"
 
@@ -57,63 +54,37 @@ KEEP_BYTES = 1 << 30
 """Arguments and results kept for the audit of a stage's pass; calls beyond are not audited, and the table says so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """What ``chaindp run`` was asked for. Times are seconds; see ``WorkloadParams`` for the workload's part."""
-
-    workload: str = "erc20"
-    levels: tuple[int, ...] = (0, 1, 2, 3, 4)
-    txs: int = 10_000
-    block_txs: int = 1_000
-    accounts: int = 100_000
-    repeat: int = 5
-    seed: int = 0
-    zipf: float = 0.0
-    conflict: float = 0.0
-    mode: str = "live"
-    backends: tuple[str, ...] = ()
-    ablate: tuple[str, ...] = ()
-    threads: int = 1
-    slot_s: float = 0.02
-    network: NetworkParams = field(default_factory=NetworkParams)
-
-    def __post_init__(self) -> None:
-        for name, most in LIMITS.items():
-            value = getattr(self, name)
-            if not 1 <= value <= most:
-                raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be within 1 and {most:,}")
-        if not 0 <= self.seed < 1 << 64:
-            raise UsageError(f"--seed is {self.seed}; it must be 0 or more, and below 2^64")
-        if not 0 <= self.conflict <= 1:
-            raise UsageError(f"--conflict is {self.conflict}; it must be within 0 and 1")
-        if not 0 <= self.zipf <= 10:
-            raise UsageError(f"--zipf is {self.zipf}; it must be within 0 and 10")
-        if self.mode not in ("live", "model"):
-            raise UsageError(f"--mode is {self.mode!r}; it is live or model")
-        FixedSlotParams(slot_s=self.slot_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Roots:
-    """What a pass led to. Every level must lead to the same."""
-
-    state_root: bytes
-    block_hashes: tuple[bytes, ...]
-    proof_roots: tuple[bytes, ...]
-    gas_used: int
-    transactions: int
-    refused: int
-
-
 @dataclass(slots=True)
 class LevelOutcome:
-    """What a level led to: by repetition, of the pass with ``admit`` in it. ``failures`` says what does not hold."""
+    """What a level led to: by repetition, of the pass with ``admit`` in it. ``failures`` says what does not hold.
+
+    platforms: around the simulated devices of each stage, by kernel
+    checked:   by stage, the backends that were in the devices' places when the model was checked
+    """
 
     plan: LevelPlan
     roots: dict[int, Roots] = field(default_factory=dict)
     receipts_roots: dict[int, bytes] = field(default_factory=dict)
     backends: dict[Stage, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    platforms: dict[Stage, dict[str, Platform]] = field(default_factory=dict)
+    checked: dict[Stage, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A measured pass, for whoever wants more of it than samples.
+
+    live, stand_in: in model mode, whether it is a live pass, and whether ``cpu`` was in the place of simulated devices:
+                    passes that the model is checked with
+    """
+
+    level: int
+    repetition: int
+    admit_first: bool
+    live: bool
+    stand_in: bool
+    result: PassResult
 
 
 @dataclass(slots=True)
@@ -127,17 +98,32 @@ class RunOutcome:
     workload_digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A modelled pass beside a live one over the same blocks.
+
+    error:  how far the modelled throughput is above the live one's, as a share of the latter
+    roots:  what both led to
+    labels: the backends of both, by stage
+    """
+
+    error: float
+    roots: tuple[Roots, Roots]
+    labels: dict[Stage, str]
+
+
 @dataclass(slots=True)
 class _Samples:
     """Both passes of one level and repetition, and what the audits found.
 
-    ``live``, in model mode, checks the model. ``again``, at the lowest level, is a second pass after ``admit`` over the
-    same blocks: how far it is from the first is this machine's noise.
+    checks: in model mode, of the model, by whether ``admit`` was done beforehand
+    again:  at the lowest level, a second pass after ``admit`` over the same blocks: how far it is from the first is
+            this machine's noise
     """
 
     whole: PassResult
     after: PassResult
-    live: PassResult | None
+    checks: dict[bool, _Check]
     matched: dict[str, dict[Stage, bool]]
     problems: list[str]
     again: PassResult | None = None
@@ -156,8 +142,15 @@ class _Run:
     """The state of one run. Methods in the order in which they are called."""
 
     def __init__(
-        self, config: RunConfig, registry: Registry, table: SampleTable, progress: Callable[[str], None], scratch: Path
+        self,
+        config: RunConfig,
+        registry: Registry,
+        table: SampleTable,
+        progress: Callable[[str], None],
+        scratch: Path,
+        observe: Callable[[Observed], None] | None = None,
     ) -> None:
+        self.observe = observe or (lambda _: None)
         self.config = config
         self.registry = registry
         self.table = table
@@ -165,10 +158,11 @@ class _Run:
         self.scratch = scratch
         self.spec: WorkloadSpec = select(registry.workloads, config.workload, "workload", registry.broken)
         self.asked_for = parse_backends(config.backends, registry)
+        check_mode(config.mode, self.asked_for, registry, config.platform)
         top = max(config.levels)
         plans = [plan_level(number, config.ablate, self.asked_for.values(), top) for number in config.levels]
         self.outcomes = {plan.level.number: LevelOutcome(plan) for plan in plans}
-        self.pool = BackendPool(registry, config.threads)
+        self.pool = BackendPool(registry, config.threads, config.platform)
         self.params = ChainParams(chain_id=CHAIN_ID)
         self.failures: list[str] = []
 
@@ -206,6 +200,7 @@ class _Run:
                 for number, sample in sorted(samples.items()):
                     self.record(number, repetition, sample, streams[0].ordered)
             self.record_mechanisms()
+            self.record_model()
             consensus: dict[str, object] = {
                 "protocol": "fixed slots, one proposer, two vote rounds",
                 "slot_s": self.config.slot_s,
@@ -256,7 +251,8 @@ class _Run:
         for number, outcome in self.outcomes.items():
             self.progress(f"warming up DP{number}")
             with self.blame(number, "warm-up"):
-                for selector in set(stage_backends(outcome.plan, self.asked_for).values()):
+                backends = stage_backends(outcome.plan, self.asked_for)
+                for selector in {*backends.values(), *stand_ins(backends, self.registry).values()}:
                     self.pool.backend(selector).warm_up(sorted(self.pool.kernels(selector).supported))
                 self.one_pass(outcome.plan, stream, genesis, admit_first=False)
 
@@ -294,7 +290,12 @@ class _Run:
         admit_first: bool,
         keep: int = 0,
         live: bool = False,
+        stand_in: bool = False,
     ) -> PassResult:
+        """One pass of a level: live where that is said, else in the run's mode; with ``stand_in``, ``cpu`` in the place
+        of simulated devices.
+        """
+        backends = stage_backends(plan, self.asked_for)
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             return run_pass(
                 plan=plan,
@@ -304,10 +305,11 @@ class _Run:
                 genesis=genesis,
                 params=self.params,
                 pool=self.pool,
-                backends=stage_backends(plan, self.asked_for),
+                backends=stand_ins(backends, self.registry) if stand_in else backends,
                 scratch=Path(scratch),
                 admit_first=admit_first,
-                model_cores=self.config.threads if self.config.mode == "model" and not live else None,
+                machine=None if live else self.config.machine,
+                threads=self.config.threads,
                 keep=keep,
             )
 
@@ -320,25 +322,53 @@ class _Run:
         admitted_first: bool,
         samples: dict[int, _Samples],
     ) -> None:
-        """The two passes of a level and repetition: with ``admit`` in the pipeline, and with it done beforehand."""
+        """The two passes of a level and repetition: with ``admit`` in the pipeline, and with it done beforehand.
+
+        In model mode each of them has a live pass over the same blocks beside it, to check the model with.
+        """
         plan = self.outcomes[number].plan
         results: dict[bool, PassResult] = {}
         matched: dict[str, dict[Stage, bool]] = {}
         problems: list[str] = []
-        live = None
+        checks: dict[bool, _Check] = {}
         with self.blame(number, f"repetition {repetition}"):
             for admit_first in (True, False) if admitted_first else (False, True):
                 name = "after admit" if admit_first else "with admit"
-                result = self.one_pass(plan, streams[admit_first], genesis, admit_first=admit_first, keep=KEEP_BYTES)
+                stream = streams[admit_first]
+                live = None
+                # Before it in every second repetition, so that neither always finds the machine as the other left it.
+                if self.config.mode == "model" and (repetition + number) % 2:
+                    live = self.check(number, repetition, stream, genesis, admit_first, live=True)
+                result = self.one_pass(plan, stream, genesis, admit_first=admit_first, keep=KEEP_BYTES)
+                self.observe(Observed(number, repetition, admit_first, self.config.mode == "live", False, result))
                 results[admit_first] = result
                 matched[name], wrong = self.audit(result)
                 problems += [f"repetition {repetition}, {name}: {problem}" for problem in wrong]
                 if not wrong:
                     audit_proofs(result.blocks)
-            if self.config.mode == "model":
-                live = self.one_pass(plan, streams[1], genesis, admit_first=True, live=True)
+                if self.config.mode == "model":
+                    live = live or self.check(number, repetition, stream, genesis, admit_first, live=True)
+                    if self.simulates(plan):
+                        result = self.check(number, repetition, stream, genesis, admit_first, live=False)
+                    error, led_to = result.tps / live.tps - 1, (roots_of(result), roots_of(live))
+                    checks[admit_first] = _Check(error, led_to, live.labels)
         if len(results) == 2:
-            samples[number] = _Samples(results[False], results[True], live, matched, problems)
+            samples[number] = _Samples(results[False], results[True], checks, matched, problems)
+
+    def check(
+        self, number: int, repetition: int, stream: _Stream, genesis: GenesisStore, admit_first: bool, *, live: bool
+    ) -> PassResult:
+        """A pass to check the model with, live or modelled, with ``cpu`` in the place of simulated devices."""
+        plan = self.outcomes[number].plan
+        stand_in = self.simulates(plan)
+        result = self.one_pass(plan, stream, genesis, admit_first=admit_first, live=live, stand_in=stand_in)
+        self.observe(Observed(number, repetition, admit_first, live, stand_in, result))
+        return result
+
+    def simulates(self, plan: LevelPlan) -> bool:
+        """Whether a stage of this level runs on a simulated device."""
+        backends = stage_backends(plan, self.asked_for)
+        return stand_ins(backends, self.registry) != backends
 
     def measure_again(
         self, number: int, repetition: int, streams: tuple[_Stream, _Stream], genesis: GenesisStore
@@ -391,11 +421,12 @@ class _Run:
             first, second = (roots_of(result) for result in passes)
             reference = (first, second)
         for sample in samples.values():
-            passes_of = [(sample.whole, reference[0]), (sample.after, reference[1])]
+            found = [(roots_of(sample.whole), reference[0]), (roots_of(sample.after), reference[1])]
             if sample.again is not None:
-                passes_of.append((sample.again, reference[1]))
-            for result, expected in passes_of:
-                roots = roots_of(result)
+                found.append((roots_of(sample.again), reference[1]))
+            for admit_first, check in sample.checks.items():
+                found += [(roots, reference[admit_first]) for roots in check.roots]
+            for roots, expected in found:
                 differing = [name for name in Roots.__slots__ if getattr(roots, name) != getattr(expected, name)]
                 if differing:
                     what = ", ".join(name.replace("_", " ") for name in differing)
@@ -410,20 +441,43 @@ class _Run:
         holds = {} if not sample.problems else {"status": "failed", "reason": sample.problems[0]}
         requested = stage_backends(outcome.plan, self.asked_for)
         recorder = Recorder(self.table, common | holds, self.config.mode, outcome.plan.has("pipelining"), requested)
+        outcome.platforms = sample.whole.platforms
         recorder.throughput("tps_with_admit", sample.whole, sample.matched["with admit"])
         recorder.throughput("tps", sample.after, sample.matched["after admit"])
         if sample.again is not None:
             recorder.throughput("tps_again", sample.again, {})
-        if sample.live is not None:
-            recorder.model_error(sample.after, sample.live)
+        for admit_first, check in sample.checks.items():
+            outcome.checked = {
+                stage: label
+                for stage, label in check.labels.items()
+                if label != sample.whole.labels[stage] and stage is not Stage.EXECUTE
+            }
+            metric = "model_error" if admit_first else "model_error_with_admit"
+            recorder.model_error(metric, check.error, outcome.checked)
         recorder.blocks(sample.whole, sample.matched["with admit"])
         recorder.stages_after_admit(sample.after, sample.matched["after admit"])
         recorder.latencies(sample.whole, ordered)
+        recorder.simulators(sample.whole)
         outcome.backends = sample.whole.labels
         outcome.roots[repetition] = roots_of(sample.whole)
         receipts = [block.receipts for block in sample.whole.blocks if block.receipts is not None]
         if receipts:
             outcome.receipts_roots[repetition] = run_receipts_root(receipts, self.pool.kernels(DEFAULT))
+
+    def record_model(self) -> None:
+        """What the schedule of every level stands on: the modelled host, and the platforms of simulated devices."""
+        machine = self.config.machine
+        if machine is None:
+            return
+        for number, outcome in self.outcomes.items():
+            common = {"workload": self.spec.name, "level": number}
+            record_machine(self.table, common, machine)
+            requested = stage_backends(outcome.plan, self.asked_for)
+            for stage, platforms in outcome.platforms.items():
+                ran = {"backend_requested": requested[stage], "backend_ran": outcome.backends[stage]}
+                for kernel, platform in platforms.items():
+                    where = {"stage": str(stage), "kernel": kernel} | ran
+                    record_platform(self.table, common | where, platform)
 
     def record_mechanisms(self) -> None:
         """Which mechanisms were on at each level, and why the others were not; the same for stages that did not run."""
@@ -443,54 +497,20 @@ class _Run:
                     )
 
 
-def roots_of(result: PassResult) -> Roots:
-    """What a pass led to."""
-    return Roots(
-        state_root=result.blocks[-1].state_root,
-        block_hashes=tuple(block.block_hash for block in result.blocks),
-        proof_roots=tuple(block.proof_root for block in result.blocks),
-        gas_used=sum(block.gas_used for block in result.blocks),
-        transactions=result.transactions,
-        refused=sum(block.refused for block in result.blocks),
-    )
-
-
-def run_receipts_root(receipts: Sequence[Receipts], kernels: KernelSet) -> bytes:
-    """The root over all receipts of a run as if they were one block's: gas accumulates over the whole run.
-
-    A block's own receipts root depends on where blocks are cut; this one does not, so it compares across block sizes.
-    """
-    gas = np.concatenate([part.gas_used for part in receipts])
-    starts = np.cumsum([0] + [part.count for part in receipts])
-    data = [part.log_data for part in receipts]
-    sizes = np.cumsum([0] + [int(part.offsets[-1]) for part in data])
-    whole = Receipts(
-        type=np.concatenate([part.type for part in receipts]),
-        status=np.concatenate([part.status for part in receipts]),
-        gas_used=gas,
-        cumulative_gas=np.cumsum(gas, dtype=np.uint64),
-        log_tx=np.concatenate([part.log_tx + start for part, start in zip(receipts, starts, strict=False)]),
-        log_address=np.concatenate([part.log_address for part in receipts]),
-        log_topic_count=np.concatenate([part.log_topic_count for part in receipts]),
-        log_topics=np.concatenate([part.log_topics for part in receipts]),
-        log_data=Ragged(
-            np.concatenate([part.data[: part.offsets[-1]] for part in data]),
-            np.concatenate([np.zeros(1, np.int64)] + [p.offsets[1:] + s for p, s in zip(data, sizes, strict=False)]),
-        ),
-    )
-    return ordered_root(encode_receipts(whole, logs_bloom(whole, kernels)), kernels)
-
-
 def measure_run(
-    config: RunConfig, registry: Registry, table: SampleTable, progress: Callable[[str], None] = lambda _: None
+    config: RunConfig,
+    registry: Registry,
+    table: SampleTable,
+    progress: Callable[[str], None] = lambda _: None,
+    observe: Callable[[Observed], None] | None = None,
 ) -> RunOutcome:
-    """Run what ``config`` asks for and append every sample to ``table``.
+    """Run what ``config`` asks for and append every sample to ``table``; ``observe`` gets every measured pass.
 
     Raises UsageError for what cannot be run; a level that does not hold is a failed row and a line in ``failures``.
     """
     _remove_stale_scratch()
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
-        return _Run(config, registry, table, progress, Path(scratch)).execute()
+        return _Run(config, registry, table, progress, Path(scratch), observe).execute()
 
 
 def _remove_stale_scratch() -> None:

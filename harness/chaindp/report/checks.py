@@ -38,7 +38,11 @@ _POSITIVE = (
 _BLOCK = ("start", "end", "transactions", *(f"latency_{kind}" for kind in LATENCIES))
 _STAGE = ("busy", "cpu", "wait")
 _STAGE_SUMS = tuple(f"{name}_after_admit" for name in _STAGE)
-_CALLS = ("kernel_compute", "kernel_transfer", "kernel_calls", "kernel_batch")
+_CALLS = (
+    *("kernel_compute", "kernel_transfer", "kernel_calls", "kernel_batch", "kernel_elapsed", "kernel_cycles"),
+    *("kernel_stall_cycles", "kernel_latency_cycles", "kernel_operations", "kernel_to_bytes", "kernel_from_bytes"),
+)
+_PLATFORM = ("platform_clock", "platform_instances", "platform_link_latency")
 _ALONE = ("compute_time", "transfer_time", "work", "compute_time_again", "transfer_time_again", "work_again")
 _BREAK_EVEN = tuple(
     f"{side}_{part}" for side in ("break_even", "break_even_against") for part in ("compute", "transfer", "work")
@@ -50,6 +54,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("start", "end", *_STAGE), ("workload", "level", "repetition", "stage", "block")),
     **dict.fromkeys(_STAGE_SUMS, ("workload", "level", "repetition", "stage")),
     **dict.fromkeys(_CALLS, ("workload", "level", "repetition", "stage", "block", "kernel")),
+    **dict.fromkeys(_PLATFORM, ("workload", "backend_ran")),
     **dict.fromkeys(_ALONE, ("workload", "kernel", "backend_requested")),
     **dict.fromkeys(_BREAK_EVEN, ("workload", "kernel", "backend_ran", "repetition")),
 }

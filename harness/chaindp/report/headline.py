@@ -112,7 +112,8 @@ def _bench(run: Run) -> str:
     for (workload, domain, _), group in rates.groupby(["workload", "time_domain", "unit"], sort=False, dropna=False):
         ordered = group.sort_values("compute")
         first = ordered.iloc[0]
-        name = f"{workload} (device time)" if domain == "device" else workload
+        words = {"device": " (device time)", "modelled": " (modelled)"}
+        name = f"{workload}{words.get(str(domain), '')}"
         text = f"{name}: {first['backend']} {figure(first['compute'])} {first['unit']}/{first['work_unit']}"
         if len(ordered) > 1 and first["compute"] > 0:
             others = [

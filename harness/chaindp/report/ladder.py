@@ -58,7 +58,9 @@ def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
                 heights = heights.fillna(0.0)
                 bottom.bar(positions, heights, 0.6, bottom=floor.to_list(), color=STAGE_COLOURS[stage], label=stage)
                 floor += heights
-        busy = times.groupby("level")["busy_ns_per_tx"].sum().reindex(rungs["level"]) / 1e3
+        # Modelled time on a device is not waiting, and not of this axis.
+        timed = times["busy_ns_per_tx"].where(times["time_domain"] != "modelled", times["cpu_ns_per_tx"])
+        busy = timed.groupby(times["level"]).sum().reindex(rungs["level"]) / 1e3
         waiting = (busy - floor).clip(lower=0.0)
         bottom.bar(
             positions,

@@ -10,6 +10,7 @@ from pathlib import Path
 from chaindp import __version__
 from chaindp.measure.verdict import VERDICT_RULE
 from chaindp.report import tables
+from chaindp.report.devices import device_lines, device_table
 from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.headline import facts, headline
 from chaindp.report.parts import Table
@@ -60,8 +61,12 @@ def _run(run: Run) -> Iterator[str]:
     if run.kind == "pipeline":
         yield from _table(tables.ladder_table(run))
         yield from (escape(tables.noise_line(run)), "")
+        for line in filter(None, (tables.error_line(run), *device_lines(run))):
+            yield from (escape(line), "")
         stages = tables.stage_table(run)
         yield from _table(stages) if stages else ("No stage times: no level holds.", "")
+        if device := device_table(run):
+            yield from _table(device)
         if not run.amdahl.empty:
             yield from _table(tables.amdahl_table(run))
             for note in tables.amdahl_notes(run):

@@ -18,6 +18,7 @@ from chaindp.report.charts.kernels import rate_charts, stage_kernel_chart
 from chaindp.report.charts.ladder import claim_chart, throughput_chart
 from chaindp.report.charts.stages import stage_chart
 from chaindp.report.charts.timeline import timeline_chart
+from chaindp.report.devices import device_lines, device_table
 from chaindp.report.headline import dig, facts, headline
 from chaindp.report.parts import Chart, RunReport, Section, Table
 from chaindp.report.sources import Run
@@ -61,9 +62,9 @@ def _ladder(run: Run) -> Section:
     charts.append(throughput_chart(run))
     lead = ["The claims are Pharos Network's, against sequential performance p, on its own hardware."]
     if mode_of(run) == "model":
-        worst = run.ladder["model_error"].abs().max() if run.ladder is not None else float("nan")
-        off = "" if pd.isna(worst) else f" Against live passes here, the model is off by at most {percent(worst)}."
-        lead.append(f"Modelled: stage times are measured, their overlap is scheduled, not run.{off}")
+        lead.append("Modelled: stage times are measured, their overlap is scheduled, not run.")
+        lead += [line] if (line := tables.error_line(run)) else []
+        lead += device_lines(run)
     notes = summary.explain(run.frame, run.ladder, run.stages, backends=False) if run.stages is not None else []
     return Section("ladder", "Claim and measurement", lead, charts, [table], notes, missing)
 
@@ -93,7 +94,9 @@ def _stage_kernels(run: Run) -> Section:
     if chart is None:
         return Section("kernels", "Kernels", missing=["No stage that holds called a kernel."])
     lead = ["From call to return, so a kernel that waits for a core waits in its own time. Transfer is counted apart."]
-    return Section("kernels", "Kernels", lead, [chart])
+    device = device_table(run)
+    lead += [*device_lines(run), tables.error_line(run)] if device else []
+    return Section("kernels", "Kernels", lead, [chart], [device] if device else [])
 
 
 def _amdahl(run: Run) -> Section:

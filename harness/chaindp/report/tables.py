@@ -11,6 +11,7 @@ from chaindp.measure.device_clock import DISAGREEMENT_RULE
 from chaindp.measure.verdict import MINIMUM_ROUNDS, VERDICT_RULE
 from chaindp.pipeline.levels import LEVELS, MECHANISMS
 from chaindp.report.claims import claim_of
+from chaindp.report.devices import MODELLED_STAGES, device_lines
 from chaindp.report.parts import Table
 from chaindp.report.sources import Run
 from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
@@ -26,6 +27,7 @@ __all__ = [
     "break_even_table",
     "clock_line",
     "comparison_table",
+    "error_line",
     "interval_of",
     "kernel_cost_table",
     "ladder_table",
@@ -86,8 +88,9 @@ def ladder_table(run: Run) -> Table:
     base = run.lowest or 0
     over = "p" if base == 0 else f"x DP{base}"
     modelled = mode_of(run) == "model"
-    columns = ["level", "claim", f"measured, {over}", "verdict", "tx/s", "slowest", "fastest", "tx/s with admit"]
-    columns += [f"with admit, {over}", *(["model error"] if modelled else []), "adds"]
+    word = "modelled" if modelled else "measured"
+    columns = ["level", "claim", f"{word}, {over}", "verdict", "tx/s", "slowest", "fastest", "tx/s with admit"]
+    columns += [f"with admit, {over}", *(["model error", "model error, with admit"] if modelled else []), "adds"]
     rows = []
     for level in run.levels:
         name, claim, extra = f"DP{level}", claim_of(level).text, "; ".join(adds(run, level)) or LEVELS[level].title
@@ -98,10 +101,23 @@ def ladder_table(run: Run) -> Table:
         judged = "" if verdict is None else text(verdict.verdict)
         row = [name, claim, ratio(rung.speedup), judged, count(rung.tps), count(rung.tps_low), count(rung.tps_high)]
         row += [count(rung.tps_with_admit), ratio(rung.speedup_with_admit)]
-        rows.append([*row, *([percent(rung.model_error)] if modelled else []), extra])
+        errors = [percent(rung.model_error), percent(rung.model_error_with_admit)] if modelled else []
+        rows.append([*row, *errors, extra])
     repetitions = max((rung.repetitions for rung in measured.values()), default=0)
     title = f"The ladder: medians, slowest and fastest of {plural(repetitions, 'repetition')}"
     return Table(title, columns, rows, [name for name in columns if name not in ("level", "verdict", "adds")])
+
+
+def error_line(run: Run) -> str:
+    """How far the model is off, in a sentence; what it was checked with, where a device was simulated."""
+    if run.ladder is None or mode_of(run) != "model":
+        return ""
+    errors = run.ladder[["model_error", "model_error_with_admit"]].abs().max().max()
+    if pd.isna(errors):
+        return "The model was not checked against live passes: the table has no model error."
+    line = f"Against live passes over the same blocks on this machine, the model is off by at most {percent(errors)}."
+    checked = [f"DP{rung.level} with {rung.model_checked}" for rung in run.ladder.itertuples() if rung.model_checked]
+    return line + (f" Checked {', '.join(checked)}: of a device that is not there, no pass is live." if checked else "")
 
 
 def noise_floor_of(run: Run) -> float | None:
@@ -139,15 +155,19 @@ def stage_table(run: Run) -> Table | None:
     rows = []
     for level, group in times.groupby("level"):
         by_stage = group.set_index("stage")
-        cells = [_pair(by_stage.loc[stage]) if stage in by_stage.index else "" for stage in present]
-        rest = by_stage.drop(index="admit", errors="ignore")[["busy_ns_per_tx", "cpu_ns_per_tx"]].sum()
-        rows.append([f"DP{level}", *cells, _pair(rest)])
+        cells = [_pair(by_stage.loc[[stage]]) if stage in by_stage.index else "" for stage in present]
+        rows.append([f"DP{level}", *cells, _pair(by_stage.drop(index="admit", errors="ignore"))])
     columns = ["level", *present, "all but admit"]
-    return Table("Stages, us a transaction: from start to end / CPU time", columns, rows, columns[1:])
+    title = "Stages, us a transaction: from start to end / CPU time"
+    title += MODELLED_STAGES if (times["time_domain"] == "modelled").any() else ""
+    return Table(title, columns, rows, columns[1:])
 
 
-def _pair(row: pd.Series) -> str:
-    return f"{row['busy_ns_per_tx'] / 1e3:,.1f} / {row['cpu_ns_per_tx'] / 1e3:,.1f}"
+def _pair(rows: pd.DataFrame) -> str:
+    """Of stages together: from start to end, marked where modelled time is in it, and CPU time."""
+    mark = "*" if (rows["time_domain"] == "modelled").any() else ""
+    busy, cpu = (rows[name].sum() / 1e3 for name in ("busy_ns_per_tx", "cpu_ns_per_tx"))
+    return f"{busy:,.1f}{mark} / {cpu:,.1f}"
 
 
 def stage_details(run: Run) -> Table:
@@ -158,9 +178,12 @@ def stage_details(run: Run) -> Table:
     for row in run.stages.itertuples():
         waiting = max(0.0, row.busy_ns_per_tx - row.cpu_ns_per_tx)
         figures = [figure(ns / 1e3) for ns in (row.cpu_ns_per_tx, waiting, row.wait_ns_per_tx)]
+        if row.time_domain == "modelled":
+            figures[1] += "*"
         backend = text(row.backend)
         rows.append([f"DP{row.level}", row.stage, *figures, percent(row.share), percent(row.utilization), backend])
-    return Table("Stages in figures", columns, rows, columns[2:-1])
+    title = "Stages in figures" + (MODELLED_STAGES if (run.stages["time_domain"] == "modelled").any() else "")
+    return Table(title, columns, rows, columns[2:-1])
 
 
 def latency_table(run: Run) -> Table | None:
@@ -192,7 +215,8 @@ def stage_kernel_table(run: Run) -> Table:
     columns += ["transfer, us/tx", "transfer, fastest to slowest"]
     rows = []
     for row in run.stage_kernels.itertuples():
-        cells = [f"DP{row.level}", row.stage, row.kernel, text(row.backend)]
+        modelled = " (modelled)" if row.time_domain == "modelled" else ""
+        cells = [f"DP{row.level}", row.stage, row.kernel, text(row.backend) + modelled]
         for name in ("compute", "transfer"):
             middle, low, high = (getattr(row, name + part) / 1e3 for part in ("", "_low", "_high"))
             cells += [figure(middle), f"{figure(low)} to {figure(high)}"]
@@ -219,10 +243,20 @@ def rates_table(run: Run, rates: pd.DataFrame | None = None) -> Table:
 
 
 def clock_line(run: Run) -> str:
-    """What has to be known to read figures by a device's clock; empty where the run has none."""
-    if not (run.kernel_rates["time_domain"] == "device").any():
-        return ""
-    return f"Time domain device: by the device's own clock, from events. Clocks disagree: {DISAGREEMENT_RULE}."
+    """What has to be known to read figures by another clock than the wall's; empty where the run has none."""
+    domains = set(run.kernel_rates["time_domain"])
+    lines = []
+    if "device" in domains:
+        lines.append(
+            f"Time domain device: by the device's own clock, from events. Clocks disagree: {DISAGREEMENT_RULE}."
+        )
+    if domains & {"cycles", "modelled"}:
+        lines.append(
+            "Time domain cycles: of a simulation, exact; samples differ by their input alone. Time domain modelled: "
+            "these cycles on a platform that is stated, which nothing was measured on."
+        )
+        lines += device_lines(run)
+    return " ".join(lines)
 
 
 def comparison_table(run: Run) -> Table:
@@ -276,10 +310,12 @@ def what_of(row: Mapping[str, Any]) -> str:
 def amdahl_table(run: Run) -> Table:
     """Share, kernel speed-up, transfer, prediction, measurement and ceiling, by level, baseline and stage."""
     columns = ["level over", "stage", "kernels ran on", "kernel share", "kernel speed-up", "transfer"]
-    columns += ["predicted", "measured, with admit", "ceiling"]
+    columns += ["predicted", f"{'modelled' if mode_of(run) == 'model' else 'measured'}, with admit", "ceiling"]
     rows = []
     for row in run.amdahl.itertuples():
-        cells = [f"DP{row.level} over DP{row.baseline}", row.stage, f"{row.backend_from}, then {row.backend_to}"]
+        modelled = " (modelled)" if row.time_domain == "modelled" else ""
+        moved = f"{row.backend_from}, then {row.backend_to}{modelled}"
+        cells = [f"DP{row.level} over DP{row.baseline}", row.stage, moved]
         cells += [percent(row.share), ratio(row.kernel_speedup) + ("*" if row.overlap else ""), percent(row.transfer)]
         rows.append([*cells, ratio(row.predicted), ratio(row.measured), ratio(row.ceiling)])
     return Table("Kernel share, speed-up and ceiling", columns, rows, columns[3:])
@@ -298,6 +334,11 @@ def amdahl_notes(run: Run) -> list[str]:
             "* Blocks overlap at this level and not at its baseline: its kernels also wait for a core, so the kernel "
             "speed-up is a lower bound."
         )
+    if (run.amdahl["time_domain"] == "modelled").any():
+        notes.append(
+            "Modelled: the kernel speed-up is of measured time over the modelled time of a device that is simulated: "
+            "what the model gives, and no hardware was measured to give."
+        )
     floor = noise_floor_of(run)
     if floor is None:
         notes.append("No noise floor was measured: what is between prediction and measurement may be noise.")
@@ -315,11 +356,13 @@ def kernel_cost_table(run: Run) -> Table | None:
     columns += ["compute there, us/tx", "transfer there, us/tx"]
     rows = []
     for row in kernel_costs(run.frame).itertuples():
-        cells = [f"DP{row.level}", str(row.stage), text(row.backend), figure(row.compute / 1e3)]
+        modelled = " (modelled)" if row.time_domain == "modelled" else ""
+        cells = [f"DP{row.level}", str(row.stage), text(row.backend) + modelled, figure(row.compute / 1e3)]
         cells += [figure(row.transfer / 1e3), f"DP{row.below}", text(row.backend_below)]
         rows.append([*cells, figure(row.compute_below / 1e3), figure(row.transfer_below / 1e3)])
     title = (
-        "What the stages' kernels took (wall time, from call to return) where they were moved, and at the level below"
+        "What the stages' kernels took where they were moved, and at the level below (wall time, from call to return, "
+        "where it is not called modelled)"
     )
     return Table(title, columns, rows, [name for name in columns if name.endswith("us/tx")]) if rows else None
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from chaindp.measure.verdict import MINIMUM_ROUNDS, Verdict
 from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
 from chaindp.report.words import plural
+from chaindp.results.kernels import device_kernels, platforms
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
@@ -43,6 +44,8 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     for plan in plans:
         if plan.has(HETEROGENEOUS):
             console.print(_backends(frame, plan.level.number))
+    for line in _devices(frame):
+        console.print(line)
     for reason in failures(frame)["reason"]:
         console.print(f"FAILED: {reason}")
     skipped: dict[str, str] = {}
@@ -60,11 +63,13 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     if overhead is not None:
         console.print(f"harness: {overhead:.2%} of a sequential pass is spent outside the stages")
     if (rungs["mode"] == "model").any():
-        worst = rungs["model_error"].abs().max()
+        worst = rungs[["model_error", "model_error_with_admit"]].abs().max().max()
         console.print(
             "model mode: stage times are measured, their overlap is scheduled, not run; "
             f"against live passes here the model is off by at most {worst:.0%}"
         )
+        for rung in rungs[rungs["model_checked"] != ""].itertuples():
+            console.print(f"model mode: DP{rung.level} was checked with {rung.model_checked}, live and modelled alike")
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip().splitlines())
 
 
@@ -91,21 +96,23 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
     base = rungs["speedup_over"].iloc[0]
     over = "p" if base == 0 else f"x DP{base}"
     modelled = (rungs["mode"] == "model").any()
+    word = "modelled" if modelled else "measured"
     title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("level")
     table.add_column("claim", justify="right")
-    table.add_column("measured", justify="right")
-    table.add_column("verdict", no_wrap=True)
+    table.add_column(word, justify="right")
+    table.add_column("verdict", no_wrap=not modelled)
     for name in ("tx/s", "slowest to fastest", "with admit", f"with admit,\nx DP{base}"):
         table.add_column(name, justify="right", no_wrap=True)
     if modelled:
-        table.add_column("model error", justify="right")
+        for name in ("model\nerror", "with\nadmit"):
+            table.add_column(name, justify="right", no_wrap=True)
     measured = rungs.set_index("level")
     for plan in plans:
         level = plan.level
         if level.number not in measured.index:
-            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *([""] if modelled else []))
+            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *(["", ""] if modelled else []))
             continue
         rung = measured.loc[level.number]
         table.add_row(
@@ -117,9 +124,13 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
             f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}",
             f"{rung['tps_with_admit']:,.0f}",
             f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
-            *([f"{rung['model_error']:+.0%}"] if modelled else []),
+            *([_share(rung["model_error"]), _share(rung["model_error_with_admit"])] if modelled else []),
         )
     return table
+
+
+def _share(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:+.0%}"
 
 
 def _adds(plans: Sequence[LevelPlan]) -> list[str]:
@@ -141,8 +152,9 @@ def _adds(plans: Sequence[LevelPlan]) -> list[str]:
 
 def _stage_table(frame: pd.DataFrame) -> Table:
     times = stage_times(frame)
+    modelled = " (* with modelled time in it)" if (times["time_domain"] == "modelled").any() else ""
     table = Table(
-        title="stages, us a transaction: time from start to end / CPU time of the stage's thread",
+        title=f"stages, us a transaction: time from start to end / CPU time of the stage's thread{modelled}",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
@@ -154,13 +166,16 @@ def _stage_table(frame: pd.DataFrame) -> Table:
     for level, group in times.groupby("level"):
         rows = group.set_index("stage")
         rest = rows.drop(index="admit", errors="ignore")
-        cells = [_pair(rows.loc[stage]) if stage in rows.index else "" for stage in present]
-        table.add_row(f"DP{level}", *cells, _pair(rest.sum(numeric_only=True)))
+        cells = [_pair(rows.loc[[stage]]) if stage in rows.index else "" for stage in present]
+        table.add_row(f"DP{level}", *cells, _pair(rest))
     return table
 
 
-def _pair(row: pd.Series) -> str:
-    return f"{row['busy_ns_per_tx'] / 1e3:.1f} / {row['cpu_ns_per_tx'] / 1e3:.1f}"
+def _pair(rows: pd.DataFrame) -> str:
+    """Of stages together: from start to end, marked where modelled time is in it, and CPU time."""
+    mark = "*" if (rows["time_domain"] == "modelled").any() else ""
+    busy, cpu = (rows[name].sum() / 1e3 for name in ("busy_ns_per_tx", "cpu_ns_per_tx"))
+    return f"{busy:.1f}{mark} / {cpu:.1f}"
 
 
 def _latency_table(waits: pd.DataFrame) -> Table:
@@ -191,6 +206,27 @@ def _backends(frame: pd.DataFrame, level: int) -> str:
     if not ran:
         return f"DP{level} called no kernel"
     return f"DP{level} hashed on " + "; ".join(f"{backend}: {', '.join(stages)}" for backend, stages in ran.items())
+
+
+def _devices(frame: pd.DataFrame) -> list[str]:
+    """What simulated devices did in a pass, on which platform, and how fast the simulator is."""
+    stated = platforms(frame).set_index(["workload", "level", "stage", "kernel", "backend"])
+    lines = []
+    for row in device_kernels(frame).itertuples():
+        here = stated.loc[(row.workload, row.level, row.stage, row.kernel, row.backend)]
+        rates = " and ".join("unlimited" if pd.isna(rate) else f"{rate / 1e9:.3g} GB/s" for rate in here[_RATES])
+        overlap = ", transfers overlap" if here["overlap"] else ""
+        lines.append(
+            f"DP{row.level} {row.stage} on {row.backend} (simulated): {row.kernel} {row.cycles:,.0f} cycles for "
+            f"{plural(int(row.operations), 'operation')} a pass; modelled {row.elapsed / 1e6:.3g} ms: "
+            f"{plural(int(here['instances']), 'instance')} at {here['clock_hz'] / 1e6:.4g} MHz, link {here['link']} "
+            f"({here['latency_ns'] / 1e3:.3g} us each way, {rates}{overlap})"
+            + ("" if pd.isna(row.simulator_hz) else f"; the simulator does {row.simulator_hz / 1e6:.3g} MHz")
+        )
+    return lines
+
+
+_RATES = ["to_device", "from_device"]
 
 
 def _skipped_stages(frame: pd.DataFrame) -> list[str]:

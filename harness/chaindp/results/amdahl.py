@@ -16,7 +16,7 @@ _RUNG = ["workload", "level"]
 _PASS = [*_RUNG, "repetition"]
 _COLUMNS = [
     *_RUNG, "baseline", "stage", "backend_from", "backend_to", "share", "kernel_speedup", "transfer", "predicted",
-    "measured", "ceiling", "overlap",
+    "measured", "ceiling", "overlap", "time_domain",
 ]  # fmt: skip
 
 
@@ -31,9 +31,9 @@ def speedup_with(share: float, kernel_speedup: float, transfer: float) -> float:
 def amdahl(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a level, baseline and stage whose kernels run elsewhere at the level, and one for ``all`` such stages.
 
-    The baselines of a level are the lowest level of the run and the next one below. Columns: workload, level, baseline,
-    stage, backend_from, backend_to, share, kernel_speedup, transfer, predicted, measured, ceiling, overlap. Of the pass
-    with ``admit``, from times a transaction, medians over the repetitions:
+    The baselines of a level are the lowest level of the run and the next one below. Columns: workload, level,
+    baseline, stage, backend_from, backend_to, share, kernel_speedup, transfer, predicted, measured, ceiling, overlap,
+    time_domain. Of the pass with ``admit``, from times a transaction, medians over the repetitions:
 
     share:          of the baseline's stage time (start to end, less waiting for the network) that is these kernels,
                     their transfers included
@@ -42,6 +42,8 @@ def amdahl(frame: pd.DataFrame) -> pd.DataFrame:
     predicted:      by AMDAHL_FORMULA, nothing else changed; ``ceiling`` has kernels and transfers for nothing
     measured:       the level's throughput over the baseline's, with its other mechanisms; in the ``all`` rows only
     overlap:        whether blocks overlap at the level and not at the baseline: kernels then also wait for a core
+    time_domain:    of the kernels at the level: ``modelled`` where any of them ran on a simulated device. The speed-up
+                    is then of modelled time over measured time, and says what the model does, not what was measured
     """
     totals = _Totals.of(frame)
     rows = []
@@ -61,6 +63,7 @@ class _Totals:
     transfer: pd.Series
     throughput: pd.Series
     backend: pd.Series
+    domain: pd.Series
     overlapping: frozenset[tuple[str, int]]
 
     @classmethod
@@ -72,16 +75,26 @@ class _Totals:
 
         transactions = metric("transactions").groupby(_PASS, observed=True)["value"].sum()
         compute = metric("kernel_compute")
+        spent, moved = (
+            _per_transaction(metric(f"kernel_{name}"), ["stage"], transactions) for name in ("compute", "transfer")
+        )
+        # Where transfers overlap with computation, what they cost is what a call takes beyond its computation.
+        elapsed = _per_transaction(metric("kernel_elapsed"), ["stage"], transactions)
+        moved = moved.copy()
+        moved.loc[elapsed.index] = (elapsed - spent.loc[elapsed.index]).clip(lower=0.0)
+        ran = compute.dropna(subset="backend_ran")
+        # In a model pass one stage is at work at a time when its kernels are timed, whatever the schedule overlaps.
+        live = metric("tps_with_admit")
+        live = {(str(row.workload), int(row.level)) for row in live[live["time_domain"] == "wall"].itertuples()}
         pipelined = metric("mechanism:pipelining")
         return cls(
             busy=_per_transaction(metric("busy"), [], transactions),
-            compute=_per_transaction(compute, ["stage"], transactions),
-            transfer=_per_transaction(metric("kernel_transfer"), ["stage"], transactions),
+            compute=spent,
+            transfer=moved,
             throughput=metric("tps_with_admit").groupby(_RUNG, observed=True)["value"].median(),
-            backend=compute.dropna(subset="backend_ran")
-            .groupby([*_RUNG, "stage"], observed=True)["backend_ran"]
-            .first(),
-            overlapping=frozenset(zip(pipelined["workload"], pipelined["level"].astype(int), strict=True)),
+            backend=ran.groupby([*_RUNG, "stage"], observed=True)["backend_ran"].first(),
+            domain=ran.groupby([*_RUNG, "stage"], observed=True)["time_domain"].first(),
+            overlapping=frozenset(live) & set(zip(pipelined["workload"], pipelined["level"].astype(int), strict=True)),
         )
 
 
@@ -99,6 +112,8 @@ def _rows(totals: _Totals, workload: str, level: int, baseline: int) -> list[dic
     if not moved or total <= 0:
         return []
     names = [", ".join(dict.fromkeys(part[column] for part in moved)) for column in (1, 2)]
+    domains = {stage: str(totals.domain[(*here, stage)]) for stage, *_ in moved}
+    domains[ALL_STAGES] = next((domain for domain in domains.values() if domain != "wall"), "wall")
     everything = (ALL_STAGES, *names, *(sum(part[column] for part in moved) for column in (3, 4, 5)))
     rows = []
     for stage, source, target, before, after, carried in [*moved, everything]:
@@ -108,7 +123,11 @@ def _rows(totals: _Totals, workload: str, level: int, baseline: int) -> list[dic
         row |= {"transfer": carried / total, "predicted": speedup_with(share, faster, carried / total)}
         row |= {"measured": totals.throughput[here] / totals.throughput[there] if stage == ALL_STAGES else None}
         row |= {"ceiling": 1.0 / (1.0 - share) if share < 1 else float("inf")}
-        rows.append(row | {"overlap": here in totals.overlapping and there not in totals.overlapping})
+        row |= {
+            "overlap": here in totals.overlapping and there not in totals.overlapping,
+            "time_domain": domains[stage],
+        }
+        rows.append(row)
     return rows
 
 

@@ -22,12 +22,24 @@ __all__ = ["command_of", "names_used"]
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """How a value of the configuration is written: ``flag`` is empty for arguments; ``join`` makes one word of many."""
+    """How a value of the configuration is written: ``flag`` is empty for arguments; ``join`` makes one word of many.
+
+    optional: whether a null stands for what the command does without the option
+    kind:     bool is a switch, which ``flag`` turns off
+    """
 
     flag: str
     kind: type
     many: bool = False
     join: str = ""
+    optional: bool = False
+
+
+_PLATFORM = {
+    "clock_mhz": _Option("--clock", float, optional=True),
+    "instances": _Option("--instances", int, optional=True),
+    "link": _Option("--link", str, optional=True),
+}
 
 
 _RUN = {
@@ -44,6 +56,9 @@ _RUN = {
     "backends": _Option("--backend", str, many=True),
     "ablate": _Option("--ablate", str, many=True),
     "threads": _Option("--threads", int),
+    "cores": _Option("--cores", int, optional=True),
+    "lock": _Option("--no-lock", bool),
+    **_PLATFORM,
     "slot_s": _Option("--slot", float),
     "break_even_s": _Option("--break-even", float),
 }
@@ -54,6 +69,7 @@ _BENCH = {
     "repeat": _Option("--repeat", int),
     "threads": _Option("--threads", int),
     "seed": _Option("--seed", int),
+    **_PLATFORM,
     "kernels": _Option("", str, many=True),
 }
 
@@ -99,7 +115,7 @@ def names_used(run: Mapping[str, Any]) -> dict[str, list[str]]:
     config = run.get("config")
     config = config if isinstance(config, dict) else {}
     # [STAGE=]NAME[:DEVICE]
-    backends = [selector.rpartition("=")[2].partition(":")[0] for selector in _texts(config.get("backends"))]
+    backends = [selector.partition(":")[0].rpartition("=")[2] for selector in _texts(config.get("backends"))]
     return {
         "backend": list(dict.fromkeys(backends)),
         "kernel": _texts(config.get("kernels")),
@@ -128,6 +144,11 @@ def _words(config: Mapping[str, Any], options: Mapping[str, _Option]) -> list[st
         if name not in config:
             continue
         value = config[name]
+        if option.optional and value is None:
+            continue
+        if option.kind is bool and isinstance(value, bool):
+            words += [] if value else [option.flag]
+            continue
         if option.many != isinstance(value, list | tuple) or (option.many and len(value) > _MOST_WORDS):
             raise InputError(f"its configuration has {_shown(value)} for {name}")
         values = [_word(name, item, option.kind) for item in (value if option.many else [value])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 FLOOR_OF_STORED_RUNS = "each run against itself: draws, and its first half against its second"
+NO_NOISE = "simulated cycles have no noise: low and high are over all pairs of inputs, and a verdict is where all agree"
 NOT_INTERLEAVED = "the runs were not interleaved: what changed on the machine in between looks the same"
 
 DOMAINS = {
@@ -38,7 +39,8 @@ DOMAINS = {
 }
 
 _HIGHER_IS_BETTER = {"tps", "tps_with_admit"}
-_WORK = {"txs", "block_txs", "accounts", "zipf", "conflict", "slot_s", "network", "threads", "ablate"}
+_WORK = {"txs", "block_txs", "accounts", "zipf", "conflict", "slot_s", "network", "threads", "ablate", "cores", "lock"}
+_PLATFORM = {"clock_mhz": "clock", "instances": "instances", "link": "link"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Series:
 
     key:   what a series of the other run must share to be compared; ``side`` is the backend, which may differ
     doubt: how the clocks that it was measured with disagree; empty where they do not
+    exact: whether it is of a simulated device alone, so that the same input always gives the same value
     """
 
     key: tuple[str, str]
@@ -56,6 +59,7 @@ class Series:
     values: np.ndarray
     problem: str = ""
     doubt: str = ""
+    exact: bool = False
 
 
 def compare_runs(
@@ -98,6 +102,8 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
     domain = _domain_of_figures(a, b)
     if domain == "device":
         what = f"{what} (device time)"
+    if domain == "modelled" and a.exact and b.exact:
+        what = f"{what} (modelled)"
     doubts = [f"{side}: {series.doubt}" for side, series in zip(sides, (a, b), strict=True) if series.doubt]
     common: dict[str, Any] = {"metric": metric, "what": what, "a": sides[0], "b": sides[1], "unit": a.unit}
     if refusal or not all(counts):
@@ -110,6 +116,10 @@ def compare_series(a: Series, b: Series, names: tuple[str, str], seed: int = 0) 
             a_median=float(np.median(a.values)) if counts[0] else None,
             b_median=float(np.median(b.values)) if counts[1] else None,
             reason=refusal or f"{sides[0] if not counts[0] else sides[1]} has no samples",
+        )
+    if a.exact and b.exact:
+        return Comparison(
+            **common, time_domain=domain, samples_a=counts[0], samples_b=counts[1], **_exact(a.values, b.values)
         )
     try:
         found: Judgement = judge(a.values, b.values, higher_is_better=metric in _HIGHER_IS_BETTER, seed=seed)
@@ -169,7 +179,7 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
         rows = frame[frame["metric"] == metric]
         for (workload, level), group in rows.groupby(["workload", "level"], sort=True):
             yield _series(group, group["value"], (metric, f"{workload} DP{level}"), "", "tx/s")
-    metrics = ["compute_time", "transfer_time", "work", "device_span_time"]
+    metrics = ["compute_time", "transfer_time", "work", "device_span_time", "call_time"]
     rows = frame[frame["kernel"].notna() & frame["metric"].isin(metrics)]
     said = disagreements(frame)
     # A backend may have figures by the wall clock and by its device's own: two figures, of which none is the other's.
@@ -180,6 +190,9 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
         if "compute_time" not in columns:
             continue
         times = columns["compute_time"]
+        if str(domain) in ("cycles", "modelled") and (times["status"] == "ok").all():
+            yield from _simulated(columns, (str(workload), str(side)))
+            continue
         lengths = {len(columns[name]) if name in columns else 0 for name in ("compute_time", "transfer_time", "work")}
         if (times["status"] != "ok").any() or len(lengths) > 1:
             yield _series(times, times["value"].iloc[:0], ("ns_per_unit", str(workload)), str(side), "ns")
@@ -199,6 +212,42 @@ def series_of(frame: pd.DataFrame) -> Iterator[Series]:
             yield _series(times, both, ("ns_per_unit_with_transfer", str(workload)), str(side), unit, doubt)
 
 
+def _simulated(columns: Mapping[str, pd.DataFrame], names: tuple[str, str]) -> Iterator[Series]:
+    """The figures of a simulated device: cycles a unit, or modelled time a unit, without and with transfers."""
+    workload, side = names
+    times = columns["compute_time"]
+    if "work" not in columns or len(columns["work"]) != len(times):
+        yield _series(times, times["value"].iloc[:0], ("ns_per_unit", workload), side, "ns")
+        return
+    unit, work = columns["work"]["unit"].iloc[0], columns["work"]["value"].to_numpy()
+    cycles = times["unit"].iloc[0] == "cycles"
+    figures = {"cycles_per_unit" if cycles else "ns_per_unit": times["value"]}
+    if "call_time" in columns and len(columns["call_time"]) == len(times):
+        figures["ns_per_unit_with_transfer"] = columns["call_time"]["value"]
+    for metric, values in figures.items():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_unit = values.to_numpy() / work
+        found = _series(times, per_unit, (metric, workload), side, f"{'cycles' if cycles else 'ns'}/{unit}")
+        yield replace(found, exact=bool(len(per_unit)) and bool(np.isfinite(per_unit).all() and (per_unit > 0).all()))
+
+
+def _exact(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    """The judgement on two sides without noise: by NO_NOISE."""
+    low, high = float(a.min() / b.max()), float(a.max() / b.min())
+    verdict = Verdict.FASTER if low > 1 else Verdict.SLOWER if high < 1 else Verdict.NO_DIFFERENCE
+    middle = (float(np.median(a)), float(np.median(b)))
+    return {
+        "verdict": verdict,
+        "a_median": middle[0],
+        "b_median": middle[1],
+        "ratio": middle[0] / middle[1],
+        "low": low,
+        "high": high,
+        "noise_floor": 0.0,
+        "floor_from": NO_NOISE,
+    }
+
+
 def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """What two runs (their run.json) were asked to do differently: a line each, for their figures are of other work."""
     one, two = a.get("config") or {}, b.get("config") or {}
@@ -207,10 +256,19 @@ def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
         lines.append(f"A is a {a.get('kind')} run, B a {b.get('kind')} run")
     changed = [name for name in sorted(one.keys() & two.keys() & _WORK) if one[name] != two[name]]
     lines += [f"other work: {name} is {one[name]} in A and {two[name]} in B" for name in changed]
+    asked = [name for name in _PLATFORM if one.get(name) != two.get(name)]
+    lines += [
+        f"other platform: {_PLATFORM[name]} is {_stated(one.get(name))} in A and {_stated(two.get(name))} in B"
+        for name in asked
+    ]
     machines = [((run.get("environment") or {}).get("cpu") or {}).get("model") for run in (a, b)]
     if machines[0] != machines[1]:
         lines.append(f"other machines: A ran on {machines[0]}, B on {machines[1]}")
     return lines
+
+
+def _stated(value: object) -> str:
+    return "the core's own" if value is None else str(value)
 
 
 def _series(

@@ -7,7 +7,15 @@ import pandas as pd
 
 from chaindp.measure.statistics import bootstrap_median, outliers
 
-__all__ = ["INTERVAL_RULE", "disagreements", "kernel_rates", "kernel_samples", "stage_kernels"]
+__all__ = [
+    "INTERVAL_RULE",
+    "device_kernels",
+    "disagreements",
+    "kernel_rates",
+    "kernel_samples",
+    "platforms",
+    "stage_kernels",
+]
 
 _BOOTSTRAP_MOST = 200
 
@@ -84,9 +92,10 @@ def disagreements(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 def stage_kernels(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a workload, level, stage and kernel of a pipeline run: what its calls took a transaction, and where.
 
-    Columns: workload, level, stage, kernel, backend, repetitions, compute, compute_low, compute_high, transfer,
-    transfer_low, transfer_high, all in ns a transaction of the pass with ``admit``. Medians over the repetitions; low
-    and high are the fastest and the slowest one.
+    Columns: workload, level, stage, kernel, backend, time_domain, repetitions, compute, compute_low, compute_high,
+    transfer, transfer_low, transfer_high, all in ns a transaction of the pass with ``admit``. Medians over the
+    repetitions; low and high are the fastest and the slowest one. On a simulated device they are modelled, and cycles
+    and the rest are in ``device_kernels``.
     """
     per_pass, keys = ["workload", "level", "repetition"], ["workload", "level", "stage", "kernel"]
     ok = frame[frame["status"] == "ok"]
@@ -95,16 +104,72 @@ def stage_kernels(frame: pd.DataFrame) -> pd.DataFrame:
     for name in ("compute", "transfer"):
         rows = ok[ok["metric"] == f"kernel_{name}"]
         sums = rows.groupby([*keys, "repetition"], as_index=False, observed=True).agg(
-            value=("value", "sum"), backend=("backend_ran", "first")
+            value=("value", "sum"), backend=("backend_ran", "first"), time_domain=("time_domain", "first")
         )
         sums = sums.merge(transactions.rename("transactions").reset_index(), on=per_pass)
         sums["value"] /= sums["transactions"]
-        columns = {"backend": ("backend", "first"), "repetitions": ("value", "size")} if result is None else {}
+        columns = {}
+        if result is None:
+            columns = {name: (name, "first") for name in ("backend", "time_domain")} | {
+                "repetitions": ("value", "size")
+            }
         columns |= {name: ("value", "median"), f"{name}_low": ("value", "min"), f"{name}_high": ("value", "max")}
         table = sums.groupby(keys, as_index=False, observed=True).agg(**columns)
         result = table if result is None else result.merge(table, on=keys, how="left")
     assert result is not None
     return result
+
+
+_DEVICE = {
+    "cycles": "sum", "stall_cycles": "sum", "latency_cycles": "max", "operations": "sum", "to_bytes": "sum",
+    "from_bytes": "sum", "compute": "sum", "transfer": "sum", "elapsed": "sum",
+}  # fmt: skip
+"""What there is of calls on a simulated device, and how it adds up over the blocks of a pass."""
+
+
+def device_kernels(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a workload, level, stage and kernel that ran on a simulated device: what its calls took there.
+
+    Columns: workload, level, stage, kernel, backend, calls, cycles, stall_cycles, latency_cycles, operations, to_bytes,
+    from_bytes, compute, transfer, elapsed, simulator_hz. Of one pass with ``admit``, medians over the repetitions;
+    latency is the longest. ``compute``, ``transfer`` and ``elapsed`` (both, which may overlap) are modelled ns on the
+    platform of ``platforms``. ``simulator_hz`` is how many of these cycles the simulator does in a second of wall time.
+    """
+    keys = ["workload", "level", "stage", "kernel"]
+    ok = frame[frame["status"] == "ok"]
+    cycles = ok[ok["metric"] == "kernel_cycles"]
+    table = cycles.groupby(keys, observed=True)["backend_ran"].first().rename("backend").to_frame()
+    here = ok[ok["backend_ran"].isin(cycles["backend_ran"].unique())]
+    for name, how in {"calls": "sum", **_DEVICE}.items():
+        rows = here[here["metric"] == f"kernel_{name}"]
+        passes = rows.groupby([*keys, "repetition"], observed=True)["value"].agg(how)
+        table = table.join(passes.groupby(keys, observed=True).median().rename(name))
+    speed = here[here["metric"] == "simulator_speed"].groupby(keys, observed=True)["value"].median()
+    return table.join(speed.rename("simulator_hz")).reset_index()
+
+
+def platforms(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a workload, level, stage, kernel and simulated device: the hardware that is stated around it.
+
+    Columns: workload, level, stage, kernel, backend, clock_hz, instances, link, latency_ns, to_device, from_device
+    (bytes a second, null where they are unlimited), overlap. Level and stage are null in a bench.
+    """
+    rows = frame[frame["metric"].astype("string").str.startswith("platform_") & (frame["status"] == "ok")]
+    found = []
+    keyed = ["workload", "level", "stage", "kernel", "backend_ran"]
+    for keys, group in rows.groupby(keyed, sort=True, observed=True, dropna=False):
+        values = dict(zip(group["metric"].astype(str).str.removeprefix("platform_"), group["value"], strict=True))
+        link = next((name.partition(":")[2] for name in values if name.startswith("link:")), "")
+        row: dict[str, object] = dict(zip(_PLATFORM[:5], keys, strict=True))
+        row |= {"clock_hz": values.get("clock"), "instances": values.get("instances"), "link": link}
+        row |= {"latency_ns": values.get("link_latency"), "to_device": values.get("link_to_device")}
+        row |= {"from_device": values.get("link_from_device"), "overlap": bool(values.get("link_overlap"))}
+        found.append(row)
+    return pd.DataFrame(found, columns=_PLATFORM)
+
+
+_PLATFORM = ["workload", "level", "stage", "kernel", "backend", "clock_hz", "instances", "link", "latency_ns"]
+_PLATFORM += ["to_device", "from_device", "overlap"]
 
 
 def _interval(values: np.ndarray, name: str) -> dict[str, float]:

@@ -41,10 +41,12 @@ def _metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 def ladder(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a workload and level that holds: throughput without and with ``admit``, and the speed-up.
 
-    Columns: workload, level, mode, repetitions, tps, tps_low, tps_high, tps_with_admit, speedup, speedup_with_admit,
-    speedup_over, model_error. Medians over the repetitions; low and high are the slowest and the fastest. Throughput
-    is in transactions a second. The speed-up is over the lowest level of the run, null where that one failed.
-    ``model_error`` is the share by which the model overrates a live pass, null in live mode.
+    Columns: workload, level, mode, time_domain, repetitions, tps, tps_low, tps_high, tps_with_admit, speedup,
+    speedup_with_admit, speedup_over, model_error, model_error_low, model_error_high, model_error_with_admit,
+    model_checked. Medians over the repetitions; low and high are the slowest and the fastest, of the error the smallest
+    and the largest. Throughput is in transactions a second. The speed-up is over the lowest level of the run, null
+    where that one failed. ``model_error`` is the share by which the model overrates a live pass, null in live mode;
+    ``model_checked`` says what was in a simulated device's place for that, empty where nothing was.
     """
     rows = []
     lowest = frame.groupby("workload")["level"].min()
@@ -59,6 +61,7 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
                 "workload": workload,
                 "level": int(level),
                 "mode": "live" if (group["time_domain"] == "wall").all() else "model",
+                "time_domain": str(group["time_domain"].iloc[0]),
                 "repetitions": len(group),
                 "tps": group["value"].median(),
                 "tps_low": group["value"].min(),
@@ -66,6 +69,10 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
                 "tps_with_admit": of("tps_with_admit").median(),
                 "speedup_over": int(lowest[workload]),
                 "model_error": of("model_error").median(),
+                "model_error_low": of("model_error").min(),
+                "model_error_high": of("model_error").max(),
+                "model_error_with_admit": of("model_error_with_admit").median(),
+                "model_checked": _checked(frame, workload, level),
             }
         )
     if not rows:
@@ -77,15 +84,25 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+def _checked(frame: pd.DataFrame, workload: str, level: int) -> str:
+    """What was in whose place when the model of a level was checked; empty where all ran as asked for."""
+    rows = frame[frame["metric"].isin(["model_error", "model_error_with_admit"]) & frame["backend_ran"].notna()]
+    rows = rows[(rows["workload"] == workload) & (rows["level"] == level)]
+    if rows.empty:
+        return ""
+    return f"{rows['backend_ran'].iloc[0]} in the place of {rows['backend_requested'].iloc[0]}"
+
+
 def stage_times(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a workload, level and stage: the time it takes a transaction, and where it ran.
 
-    Columns: workload, level, stage, busy_ns_per_tx, cpu_ns_per_tx, wait_ns_per_tx, share, utilization, backend.
-    ``busy`` is from start to end of the stage on every block: work, and waiting for the interpreter's lock, a core or
-    the disk. ``cpu`` is what the stage's thread ran (the threads of a backend are not in it). ``wait`` is for the
-    simulated network alone. ``utilization`` is the share of the pass during which the stage was busy, ``share`` its
-    part of all stages' cpu. ``admit`` is of the pass that has it in the pipeline, the other stages of the pass that
-    ``tps`` is of. Medians over the repetitions.
+    Columns: workload, level, stage, busy_ns_per_tx, cpu_ns_per_tx, wait_ns_per_tx, share, utilization, backend,
+    time_domain. ``busy`` is from start to end of the stage on every block: work, and waiting for the interpreter's
+    lock, a core or the disk; with calls on a simulated device it has their modelled time in it, and ``time_domain``,
+    which is of ``busy``, says so. ``cpu`` is what the stage's thread ran (the threads of a backend and simulators are
+    not in it). ``wait`` is for the simulated network alone. ``utilization`` is the share of the pass during which the
+    stage was busy, ``share`` its part of all stages' cpu. ``admit`` is of the pass that has it in the pipeline, the
+    other stages of the pass that ``tps`` is of. Medians over the repetitions.
     """
     after = _pass_times(frame, "_after_admit", "tps_duration", _metric(frame, "transactions_after_admit"))
     per_block = _metric(frame, "transactions").groupby(_PASS, as_index=False)["value"].sum()
@@ -99,6 +116,7 @@ def stage_times(frame: pd.DataFrame) -> pd.DataFrame:
         wait_ns_per_tx=("wait", "median"),
         utilization=("utilization", "median"),
         backend=("backend", "first"),
+        time_domain=("time_domain", "first"),
     )
     result["share"] = result["cpu_ns_per_tx"] / result.groupby(_RUNG)["cpu_ns_per_tx"].transform("sum")
     order = pd.Categorical(result["stage"], categories=STAGES, ordered=True)
@@ -111,7 +129,8 @@ def _pass_times(frame: pd.DataFrame, suffix: str, duration: str, transactions: p
     table: pd.DataFrame | None = None
     for name in ("busy", "cpu", "wait"):
         rows = _metric(frame, name + suffix).groupby(keys, as_index=False)
-        times = rows.agg(**{name: ("value", "sum")} | ({"backend": ("backend_ran", "first")} if name == "busy" else {}))
+        said = {"backend": ("backend_ran", "first"), "time_domain": ("time_domain", "first")} if name == "busy" else {}
+        times = rows.agg(**{name: ("value", "sum")} | said)
         table = times if table is None else table.merge(times, on=keys)
     assert table is not None
     table = table.merge(transactions[[*_PASS, "value"]].rename(columns={"value": "transactions"}), on=_PASS)
@@ -238,12 +257,14 @@ _GAIN = ["workload", "level", "below", "rounds", "ratio", "low", "high", "noise_
 def kernel_costs(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a level of ``gains`` and stage whose kernels ran elsewhere than at the level below: what they took.
 
-    Columns: workload, level, below, stage, backend, compute, transfer, backend_below, compute_below, transfer_below; in
-    ns a transaction of the pass with ``admit``, medians over the repetitions, summed over the stage's kernels.
+    Columns: workload, level, below, stage, backend, compute, transfer, time_domain, backend_below, compute_below,
+    transfer_below, time_domain_below; in ns a transaction of the pass with ``admit``, medians over the repetitions,
+    summed over the stage's kernels.
     """
     keys = [*_RUNG, "stage"]
     sums = stage_kernels(frame).groupby(keys, observed=True).agg(
-        backend=("backend", "first"), compute=("compute", "sum"), transfer=("transfer", "sum")
+        backend=("backend", "first"), compute=("compute", "sum"), transfer=("transfer", "sum"),
+        time_domain=("time_domain", "first"),
     )  # fmt: skip
     rows = []
     for gain in gains(frame).itertuples():
@@ -255,7 +276,7 @@ def kernel_costs(frame: pd.DataFrame) -> pd.DataFrame:
             if now["backend"] != before["backend"]:
                 row = {"workload": gain.workload, "level": gain.level, "below": gain.below, "stage": stage}
                 rows.append(row | now.to_dict() | {f"{name}_below": value for name, value in before.items()})
-    columns = ["backend", "compute", "transfer"]
+    columns = ["backend", "compute", "transfer", "time_domain"]
     named = [*_RUNG, "below", "stage", *columns, *(f"{name}_below" for name in columns)]
     return pd.DataFrame(rows, columns=named)
 
@@ -277,11 +298,15 @@ def gain_lines(frame: pd.DataFrame, *, costs: bool = True) -> list[str]:
         mine = taken[(taken["workload"] == gain.workload) & (taken["level"] == gain.level)]
         lines += [
             f"{cost.stage} on {cost.backend}: compute {cost.compute / 1e3:.2f}, transfer {cost.transfer / 1e3:.2f} "
-            f"us/tx of wall time; on {cost.backend_below} at DP{cost.below}: {cost.compute_below / 1e3:.2f} and "
-            f"{cost.transfer_below / 1e3:.2f}"
+            f"us/tx {_TIME[cost.time_domain]}; on {cost.backend_below} at DP{cost.below}: "
+            f"{cost.compute_below / 1e3:.2f} and {cost.transfer_below / 1e3:.2f}"
+            + (f" {_TIME[cost.time_domain_below]}" if cost.time_domain_below != cost.time_domain else "")
             for cost in mine.itertuples()
         ]
     return lines
+
+
+_TIME = {"wall": "of wall time", "modelled": "of modelled time", "device": "of device time", "cycles": "in cycles"}
 
 
 def explain_backends(frame: pd.DataFrame) -> list[str]:

@@ -34,6 +34,7 @@ SAMPLES_SHOWN = 200
 """Samples of a kernel, size and backend that are drawn: outliers first, then evenly over the others."""
 
 _LOG_FROM = 20
+_DOMAIN_WORDS = {"device": "device time", "modelled": "modelled"}
 _LEAST_SHARE = 0.01
 
 
@@ -112,7 +113,7 @@ def _rate_title(rates: pd.DataFrame, name: str, unit: str) -> str:
     kernel, last = rates["kernel"].iloc[0], rates[rates["workload"] == rates["workload"].iloc[-1]]
     domain = rates["time_domain"].iloc[0]
     # A backend that is measured by its device's clock has a chart by the wall clock, too: the title tells them apart.
-    kernel = f"{kernel} (device time)" if domain == "device" else kernel
+    kernel = f"{kernel} ({_DOMAIN_WORDS[domain]})" if domain in _DOMAIN_WORDS else kernel
     ordered = last.dropna(subset=name).sort_values(name)
     if name == "transfer":
         share = (ordered["transfer"] / (ordered["transfer"] + ordered["compute"])).max()
@@ -187,7 +188,9 @@ def _headings(picture: figure, headings: dict[float, str], left: float) -> None:
 
 def stage_kernel_chart(run: Run) -> Chart | None:
     """Kernel time within the stages, us a transaction: a group a stage and kernel, a row a level; transfer below it."""
-    table = run.stage_kernels
+    # Modelled time has no place on an axis of wall time: it is in the tables.
+    everything = run.stage_kernels
+    table = everything[everything["time_domain"] != "modelled"]
     if table.empty:
         return None
     groups = dict(_groups(table))
@@ -245,6 +248,7 @@ def stage_kernel_chart(run: Run) -> Chart | None:
     left = len(table.groupby(["stage", "kernel"])) - len(groups)
     quantity = "time of kernel calls within the stages, us a transaction; medians over the repetitions"
     quantity += f"; {left} below {percent(_LEAST_SHARE)} of a level's kernel time are in the table only" if left else ""
+    quantity += "; modelled time is in the table only" if len(table) < len(everything) else ""
     return Chart(title, quantity, picture, legend, stage_kernel_table(run), wide=True)
 
 

@@ -33,7 +33,8 @@ def stage_chart(run: Run) -> Chart:
             used = float(group["cpu_ns_per_tx"][stage]) / 1e3
             _segment(data, position[level], edge, edge + used, STAGE_COLOURS[stage], level, f"{stage}, CPU")
             edge += used
-        idle = (group["busy_ns_per_tx"] - group["cpu_ns_per_tx"]).clip(lower=0.0).sum() / 1e3
+        timed = group[group["time_domain"] != "modelled"]
+        idle = (timed["busy_ns_per_tx"] - timed["cpu_ns_per_tx"]).clip(lower=0.0).sum() / 1e3
         network = float(group["wait_ns_per_tx"].sum()) / 1e3
         _segment(waiting, position[level], edge, edge + idle, GRID, level, "waiting for lock, core or disk")
         _segment(
@@ -61,6 +62,8 @@ def stage_chart(run: Run) -> Chart:
     last = times[times["level"] == levels[-1]].sort_values("share", ascending=False).iloc[0]
     title = f"{last['stage']} takes the most CPU time at DP{levels[-1]}, {percent(last['share'])} of it"
     quantity = "time a transaction, in us: CPU time of the stages' threads, stacked, and waiting apart; medians"
+    if (times["time_domain"] == "modelled").any():
+        quantity += "; time on simulated devices is not drawn, and the table has it"
     return Chart(title, quantity, picture, legend, stage_details(run), wide=True)
 
 
