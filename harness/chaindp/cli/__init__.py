@@ -38,6 +38,7 @@ COMMANDS = {
     "replay": ("chaindp.cli.replay:replay", "Run a bundle again on this machine and compare."),
     "plugins": ("chaindp.cli.plugins:plugins", "List plugins and what they provide."),
     "doctor": ("chaindp.cli.doctor:doctor", "Check what works on this machine, and how to mend what does not."),
+    "core": ("chaindp.cli.core:core", "Check an RTL core, synthesize it, and say what it is worth to the chain."),
     "verify": ("chaindp.cli.verify:verify", "Check real Ethereum blocks and official test files."),
 }
 """Command name to where it is and what it does; the help texts stand here so that listing them imports nothing."""

@@ -1,0 +1,160 @@
+"""The conformance suite of a core's kernel, on a backend made of this core alone, without stalls and with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability
+from chaindp.cores.backend import CoreBackend
+from chaindp.cores.description import Core
+from chaindp.cores.simulation import Pattern, Stalls
+from chaindp.kernels import KernelSpec, Vector
+from chaindp.plugins import Registry, load_plugins
+from chaindp.testing.session import ConformanceResult, Failure, run_suite
+
+__all__ = ["BACKEND", "Conformity", "conform_core", "core_registry"]
+
+BACKEND = "core"
+"""What messages call the backend that is made of the core."""
+
+TREES = ("merkle_tree", "merkle_root")
+
+PATTERNS: Mapping[str, Stalls | None] = MappingProxyType(
+    {
+        "no stalls": None,
+        "both sides stall at random": Stalls(
+            input=Pattern.random(64, 8), output=Pattern.random(64, 8), seed=0x6261636B
+        ),
+        "output stalls for long": Stalls(output=Pattern.random(16, 200), seed=0x7072657373),
+        "input pauses, output one cycle in 3": Stalls(
+            input=Pattern.random(32, 40), output=Pattern.one_in(3), seed=0x757265
+        ),
+    }
+)
+"""The runs of the suite: how the host holds up every call."""
+
+STALLED_SHARE = 0.4
+"""A run with stalls has this part of the time that the one without them has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conformity:
+    """The suite's results, by how the host stalled."""
+
+    runs: Mapping[str, ConformanceResult]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing failed, however the host stalled."""
+        return all(result.holds for result in self.runs.values())
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What failed, each reason once, the runs without stalls first."""
+        found: dict[str, Failure] = {}
+        for name, result in self.runs.items():
+            for failure, _ in result.grouped():
+                found.setdefault(failure.reason, replace(failure, test=f"{failure.test} ({name})"))
+        return list(found.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts over all runs, and of each; as ``chaindp conform --json`` names them."""
+        each = {name: result.to_dict() for name, result in self.runs.items()}
+        counts = {key: sum(one[key] for one in each.values()) for key in ("passed", "failed", "skipped")}
+        rows = [
+            {"stalls": name, **{key: one[key] for key in ("passed", "failed", "skipped", "skips", "compared")}}
+            for name, one in each.items()
+        ]
+        return {**counts, "failures": [asdict(failure) for failure in self.failures], "runs": rows}
+
+
+def conform_core(
+    core: Core, budget_s: float, quick: bool, known_bad: bool, advance: Callable[[str], None] = lambda step: None
+) -> Conformity:
+    """Run the suite of the core's kernel in full; of a core that is ``known_bad``, once and briefly.
+
+    budget_s: about how many seconds the open-ended tests of the run without stalls may take
+    """
+    installed = load_plugins()
+    names = list(PATTERNS)
+    chosen = names[:1] if known_bad else names[:2] if quick else names
+    runs = {}
+    for name in chosen:
+        seconds = budget_s if name == names[0] and not known_bad else STALLED_SHARE * budget_s
+
+        def step(test: str, name: str = name) -> None:
+            advance(f"{name}: {test}")
+
+        runs[name] = run_suite(
+            core_registry(installed, core, PATTERNS[name]),
+            BACKEND,
+            [core.kernel],
+            budget_s=seconds,
+            threads=1,
+            required=[core.kernel],
+            attributes=_attributes(core),
+            advance=step,
+        )
+    return Conformity(runs)
+
+
+def core_registry(installed: Registry, core: Core, stalls: Stalls | None) -> Registry:
+    """What is installed, to compare with, and the core by itself as one more backend, ``BACKEND``."""
+
+    def factory(options: BackendOptions) -> Backend:
+        return CoreBackend(BACKEND, options, {core.kernel: core}, stalls=stalls)
+
+    spec = BackendSpec(
+        name=BACKEND,
+        kind="fpga",
+        factory=factory,
+        capabilities={core.kernel: Capability()},
+        summary=core.summary,
+        simulates=True,
+    )
+    kernel = _narrowed(core, installed.kernels[core.kernel])
+    return replace(
+        installed,
+        backends=MappingProxyType({**installed.backends, BACKEND: spec}),
+        kernels=MappingProxyType({**installed.kernels, core.kernel: kernel}),
+        providers=MappingProxyType({**installed.providers, ("backend", BACKEND): str(core.path)}),
+    )
+
+
+def _attributes(core: Core) -> dict[str, object]:
+    """What the suite must know of what this core cannot: it has one hash, and a largest transform."""
+    if core.kernel in TREES:
+        return {"hash_names": (str(core.options["hash"]),)}
+    if core.kernel == "ntt":
+        return {"largest_log2": int(core.options["max_log2_size"])}
+    return {}
+
+
+def _narrowed(core: Core, spec: KernelSpec) -> KernelSpec:
+    """The kernel's spec, its vectors and generator only of what this core has: one hash, and a largest transform."""
+    if core.kernel in TREES:
+        name = str(core.options["hash"])
+
+        def trees(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
+            leaves, *_ = spec.generate(rng, size)
+            return leaves, name
+
+        return replace(spec, generate=trees, vectors=_only(spec.vectors, lambda args: args[1:] == (name,)))
+    if core.kernel == "ntt":
+        longest = 1 << int(core.options["max_log2_size"])
+
+        def rows(rng: np.random.Generator, size: int) -> tuple[Any, ...]:
+            values, *rest = spec.generate(rng, size)
+            return values.reshape(-1, min(values.shape[1], longest)), *rest
+
+        return replace(spec, generate=rows, vectors=_only(spec.vectors, lambda args: args[0].shape[1] <= longest))
+    return spec
+
+
+def _only(vectors: Sequence[Vector], fits: Callable[[tuple[Any, ...]], bool]) -> tuple[Vector, ...]:
+    return tuple(vector for vector in vectors if fits(vector.args))

