@@ -2,7 +2,8 @@
 # make test    lint, types and the quick tests; test-all adds the slow ones
 # make clean   remove what these made (results stay)
 #
-# PYTHON=... chooses the interpreter (3.11 or later), BENCH_ARGS=... what `make bench` passes to `chaindp run`.
+# PYTHON=... chooses the interpreter (3.11 or later), BENCH_ARGS=... what `make bench` passes to `chaindp run`,
+# PYTEST_ARGS=... what the tests are run with besides their marker.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,6 +17,8 @@ BIN := $(VENV)/bin
 VENV_STAMP := $(VENV)/.created$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+# A file's tests share builds and runs, so they stay in one process; the files are spread over one process a core.
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 8 --dist loadfile
 BENCH_ARGS ?= --workload erc20 --levels 0-5 --backend merkleize=opencl
 
 .PHONY: help bench test test-all lint browser opencl-driver clean
@@ -38,10 +41,10 @@ else
 endif
 
 test: lint browser opencl-driver
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 test-all: lint browser opencl-driver
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -60,7 +63,7 @@ clean:
 
 # The entry points are written at installation, so a change of pyproject.toml installs again.
 $(RUN_STAMP): pyproject.toml $(VENV_STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opencl]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[opencl,fpga]'
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml $(VENV_STAMP)

@@ -14,6 +14,7 @@ PACKAGES = {
     "chaindp": REPOSITORY / "harness" / "chaindp",
     "chaindp_cpu": REPOSITORY / "backends" / "chaindp_cpu",
     "chaindp_opencl": REPOSITORY / "backends" / "chaindp_opencl",
+    "chaindp_fpga": REPOSITORY / "backends" / "chaindp_fpga",
     "chaindp_workloads": REPOSITORY / "workloads" / "chaindp_workloads",
 }
 
@@ -82,6 +83,7 @@ def test_the_walk_sees_every_form_of_import() -> None:
     [
         ("chaindp_cpu", ("chaindp.backend",)),
         ("chaindp_opencl", ("chaindp.backend",)),
+        ("chaindp_fpga", ("chaindp.backend", "chaindp.cores")),
         ("chaindp_workloads", ("chaindp.backend", "chaindp.workload")),
     ],
 )
@@ -100,11 +102,22 @@ def test_plugins_import_what_a_third_party_may(package: str, open_to_it: tuple[s
 
 UPPER = tuple(
     f"chaindp.{name}"
-    for name in ("plugins", "pipeline", "bench", "measure", "results", "report", "testing", "scaffold", "cli")
+    for name in (
+        "plugins",
+        "pipeline",
+        "bench",
+        "measure",
+        "results",
+        "report",
+        "testing",
+        "scaffold",
+        "workbench",
+        "cli",
+    )
 )
+PLUGINS = tuple(package for package in PACKAGES if package != "chaindp")
 
-
-ABOVE = ("chaindp.report", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")
+ABOVE = ("chaindp.report", "chaindp.testing", "chaindp.scaffold", "chaindp.workbench", "chaindp.cli")
 
 
 @pytest.mark.parametrize(
@@ -112,22 +125,27 @@ ABOVE = ("chaindp.report", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")
     [
         (
             "chaindp.chain",
-            (*UPPER, "chaindp.workload", "chaindp.hookspecs", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads"),
+            (*UPPER, "chaindp.cores", "chaindp.workload", "chaindp.hookspecs", *PLUGINS),
         ),
         (
             "chaindp.kernels",
-            (*UPPER, "chaindp.chain", "chaindp.workload", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads"),
+            (*UPPER, "chaindp.cores", "chaindp.chain", "chaindp.workload", *PLUGINS),
         ),
+        ("chaindp.cores", (*UPPER, "chaindp.chain", "chaindp.workload", *PLUGINS)),
         ("chaindp.results", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
         ("chaindp.measure", ("chaindp.pipeline", "chaindp.bench", *ABOVE)),
         ("chaindp.bench", ("chaindp.pipeline", "chaindp.chain", *ABOVE)),
         ("chaindp.testing", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.results", *ABOVE)),
         ("chaindp.scaffold", ("chaindp.pipeline", "chaindp.bench", "chaindp.chain", "chaindp.measure", *ABOVE)),
-        ("chaindp.report", ("chaindp.bench", "chaindp.testing", "chaindp.scaffold", "chaindp.cli")),
-        ("chaindp.pipeline", ("chaindp.bench", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads", *ABOVE)),
-        ("chaindp.backend", ("chaindp.chain", *UPPER)),
+        (
+            "chaindp.report",
+            ("chaindp.bench", "chaindp.testing", "chaindp.scaffold", "chaindp.workbench", "chaindp.cli"),
+        ),
+        ("chaindp.workbench", ("chaindp.bench", "chaindp.scaffold", "chaindp.cli", *PLUGINS)),
+        ("chaindp.pipeline", ("chaindp.bench", *PLUGINS, *ABOVE)),
+        ("chaindp.backend", ("chaindp.chain", "chaindp.cores", *UPPER)),
         ("chaindp.workload", UPPER),
-        ("chaindp.errors", ("chaindp", "chaindp_cpu", "chaindp_opencl", "chaindp_workloads")),
+        ("chaindp.errors", tuple(PACKAGES)),
     ],
 )
 def test_dependencies_point_one_way(importer: str, forbidden: tuple[str, ...]) -> None:
@@ -158,4 +176,4 @@ def test_only_the_conformance_suite_imports_what_runs_it() -> None:
 
 def test_the_harness_names_no_backend() -> None:
     """Backends come through entry points, in-tree ones too."""
-    assert broken(("chaindp",), "chaindp_cpu", "chaindp_opencl", "chaindp_workloads") == []
+    assert broken(("chaindp",), *PLUGINS) == []

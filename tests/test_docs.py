@@ -26,9 +26,11 @@ def console_commands(page: Path) -> list[str]:
     return [line.removeprefix("$ ").partition("  #")[0].strip() for line in lines if line.startswith("$ ")]
 
 
-# The commands of docs/plugins.md need its example installed: tests/test_docs_plugins.py runs them.
+# The commands of docs/plugins.md need its example installed, and those of docs/validate-your-core.md build on each
+# other: tests/test_docs_plugins.py and tests/test_docs_cores.py run them.
+APART = ("plugins.md", "validate-your-core.md", "cores.md")
 CHAINDP_COMMANDS = sorted(
-    {c for page in PAGES if page.name != "plugins.md" for c in console_commands(page) if c.startswith("chaindp ")}
+    {c for page in PAGES if page.name not in APART for c in console_commands(page) if c.startswith("chaindp ")}
 )
 
 

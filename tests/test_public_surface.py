@@ -9,6 +9,7 @@ import pytest
 
 import chaindp
 import chaindp.backend
+import chaindp.cores
 import chaindp.kernels
 import chaindp.testing
 import chaindp.workload
@@ -23,10 +24,33 @@ SURFACE = {
         "Device",
         "DeviceTimes",
         "Finding",
+        "Link",
+        "Platform",
+        "SimulatedTimes",
         "Support",
         "TimeDomain",
         "Tuner",
         "Tuning",
+    ],
+    "chaindp.cores": [
+        "ALWAYS",
+        "Built",
+        "Core",
+        "CoreBackend",
+        "Fault",
+        "Flavour",
+        "Kind",
+        "LintMessage",
+        "Pattern",
+        "Reset",
+        "Simulation",
+        "Stalls",
+        "Trace",
+        "Transfer",
+        "build",
+        "lint",
+        "load_core",
+        "rtl_hash",
     ],
     "chaindp.kernels": [
         "Args",
@@ -35,8 +59,11 @@ SURFACE = {
         "KECCAK256",
         "KernelSpec",
         "MERKLE_OPEN",
+        "MERKLE_ROOT",
         "MERKLE_TREE",
         "MERKLE_UPDATE",
+        "NTT",
+        "POSEIDON2",
         "SHA256",
         "TRIE_HASH",
         "Vector",
@@ -52,8 +79,11 @@ SURFACE = {
         "Keccak256Conformance",
         "KernelConformance",
         "MerkleOpenConformance",
+        "MerkleRootConformance",
         "MerkleTreeConformance",
         "MerkleUpdateConformance",
+        "NttConformance",
+        "Poseidon2Conformance",
         "RaggedHashConformance",
         "Sha256Conformance",
         "TrieHashConformance",
