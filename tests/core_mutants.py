@@ -180,6 +180,24 @@ MUTANTS = [
         ((STREAM, ".reset(rst | (phase == WAIT & done))", ".reset(phase == WAIT & done)"),),
     ),
     Mutant(
+        "reset_while_permuting",
+        "reset keeps state",
+        "after a reset in the middle (reset ",
+        (
+            (
+                ENGINE,
+                "            lane      <= 5'd0;\n            round     <= 5'd0;\n",
+                "            lane      <= 5'd0;\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "reset_while_showing",
+        "output valid during reset",
+        "cycles after beat",
+        ((STREAM, "            phase  <= FEED;\n", "            if (phase != SHOW) phase <= FEED;\n"),),
+    ),
+    Mutant(
         "hang",
         "hang",
         "s_axis: tvalid 1, tready 0; m_axis: tvalid 0, tready 1",

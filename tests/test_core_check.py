@@ -12,17 +12,23 @@ import numpy as np
 import pytest
 
 from chaindp import cli
-from chaindp.cores import toolchain
+from chaindp.cores import Simulation, build, toolchain
 from chaindp.cores.description import load_core
+from chaindp.workbench import cases
 from chaindp.workbench.check import CheckOptions, CheckResult, check
 from chaindp.workbench.figures import interval
+from chaindp.workbench.probes import observe, plan_resets
 from conftest import REPOSITORY
 from core_mutants import EXAMPLE, HOST_PADDED, MUTANTS, Mutant, plant
+from core_rtl import DIGEST_TABLES, RTL, check_value, write_core
 
 BRIEF = CheckOptions(quick=True, budget_s=0.5)
 """The open-ended tests of the suite are cut short: what they find is not what is tested here."""
 
-SEVEN = ("rotation", "sha3_padding", "dropped", "withdrawn", "reset", "hang", "only_unstalled")
+ALWAYS = (
+    *("rotation", "sha3_padding", "dropped", "withdrawn", "reset", "reset_while_permuting", "reset_while_showing"),
+    *("hang", "only_unstalled"),
+)
 """The bugs that have to be found and named whenever anything is changed; the others are in the slow tests."""
 
 
@@ -143,11 +149,42 @@ def assert_named(mutant: Mutant, document: dict[str, Any]) -> None:
     assert witness["fault"] or witness["got"] != witness["expected"]
 
 
-@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in SEVEN], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in ALWAYS], ids=lambda mutant: mutant.name)
 def test_planted_bugs_are_found_and_named(mutant: Mutant, tmp_path: Path) -> None:
     result = check(load_core(plant(mutant, tmp_path / "core")), BRIEF)
     assert not result.holds
     assert_named(mutant, result.to_dict())
+
+
+RESET_BEATS, RESET_COUNTS = "      beat_q    <= '0;\n      first_q", "      count_q   <= '0;\n      stalled_q <= '0;\n"
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["beats", "beats and counts"])
+def test_a_reset_that_forgets_the_output_is_named(
+    counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The stand-in computes a check value: the probes take that for the hash.
+    monkeypatch.setattr(cases, "GOLDEN_HASHES", {"keccak256": check_value})
+    rtl = (RTL / "digest.sv").read_text()
+    for text, becomes in [(RESET_BEATS, "      first_q"), (RESET_COUNTS, "")][: 1 + counts]:
+        assert rtl.count(text) == 1
+        rtl = rtl.replace(text, becomes)
+    path = write_core(tmp_path, "digest", rtl, **DIGEST_TABLES)
+    cause = check(load_core(path), BRIEF).cause
+    assert cause is not None
+    assert cause.kind == "reset keeps state", cause
+
+
+def test_the_stand_in_holds_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "GOLDEN_HASHES", {"keccak256": check_value})
+    core = load_core(write_core(tmp_path, "digest", **DIGEST_TABLES))
+    packets = cases.edge_cases(core, 1)
+    with Simulation(build(core)) as simulation:
+        probes = list(plan_resets(core, packets, 1, True))
+        assert all(observe(simulation, probe).holds for probe in probes)
+    # The longest packet takes 4 cycles of work and 4 to come out: every cycle of twice that, and the one at 0.
+    waits = {probe.resets[0].after for probe in probes if "output stalled" in probe.name}
+    assert waits == set(range(2 * 8 + 1))
 
 
 @pytest.mark.slow
@@ -165,8 +202,8 @@ def test_planted_bugs_are_found_by_the_command(
     assert [file.name for file in waves.parent.iterdir()] == [waves.name]
 
 
-def test_the_seven_are_among_the_mutants() -> None:
-    assert set(SEVEN) <= {mutant.name for mutant in MUTANTS}
+def test_these_are_among_the_mutants() -> None:
+    assert set(ALWAYS) <= {mutant.name for mutant in MUTANTS}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.cores.build import Built, Flavour
+from chaindp.cores.rtl import data_folders
 from chaindp.cores.streams import ALWAYS, Fault, Kind, Pattern, Reset, Stalls, Trace, Transfer
 from chaindp.errors import InputError, PluginError, UsageError
 from chaindp.kernels import checks
@@ -27,9 +28,6 @@ __all__ = ["ALWAYS", "Fault", "Kind", "Pattern", "Reset", "Simulation", "Stalls"
 
 CHUNK = 1 << 17
 """Cycles after which the simulator looks up: whoever presses Ctrl-C waits 10 ms, or a second for a large core."""
-
-DRAIN = 32
-"""Cycles after the last packet in which nothing more may come out."""
 
 VARIABLE_BYTES = 1 << 26
 """Room for packets whose length nobody knows beforehand, in bytes."""
@@ -49,8 +47,20 @@ class _Gate(ctypes.Structure):
 MAX_FAULTS = 16
 
 _COUNTS = (
-    *("cycles", "in_stalls", "out_stalls", "first_in", "first_out", "in_beats", "out_beats", "in_packet", "in_beat"),
-    *("out_packet", "out_beat", "in_valid", "in_ready", "out_valid", "out_ready", "simulated", "fault_count"),
+    *("cycles", "in_stalls", "out_stalls", "first_in", "first_out", "in_beats", "out_beats"),
+    *(
+        "user_beats",
+        "in_packet",
+        "in_beat",
+        "out_packet",
+        "out_beat",
+        "in_valid",
+        "in_ready",
+        "out_valid",
+        "out_ready",
+        "simulated",
+        "fault_count",
+    ),
 )
 
 
@@ -81,6 +91,7 @@ class _Job(ctypes.Structure):
         ("out_user_capacity", ctypes.c_int64),
         ("accepted", ctypes.c_void_p),
         ("finished", ctypes.c_void_p),
+        ("lost", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in _COUNTS),
         ("faults", _Fault * MAX_FAULTS),
     ]
@@ -103,7 +114,8 @@ class Simulation:
         begins_random = built.flavour is Flavour.CHECK if random is None else random
         if begins_random and built.flavour is Flavour.FAST:
             raise UsageError("a build for bulk simulation has no random initial values: use Flavour.CHECK")
-        self._begins = (seed & (1 << 64) - 1, int(begins_random))
+        folders = os.fsencode("\n".join(map(str, data_folders(self.core))))
+        self._begins = (seed & (1 << 64) - 1, int(begins_random), folders)
         self._create()
         self._dirty = False
 
@@ -164,7 +176,7 @@ class Simulation:
         resets: Sequence[Reset] = (),
         trace: Trace | None = None,
         idle_cycles: int | None = None,
-        drain: int = DRAIN,
+        drain: int | None = None,
         max_cycles: int = 0,
     ) -> Transfer:
         """Push P packets through the core and pull the results.
@@ -175,7 +187,8 @@ class Simulation:
         resets:        in the middle, in the order of the packets
         idle_cycles:   a hang is when no beat moves in so many cycles, those not counted in which the host holds the
                        core up; None for what the description says
-        drain:         cycles after the last packet in which nothing more may come out
+        drain:         cycles after the last packet in which nothing more may come out; None for twice what the slowest
+                       packet took from its last beat in to its last one out, 32 at least and 10000 at most
         max_cycles:    a fault where it takes longer; 0: no limit
 
         What the core does wrong is in the result's ``faults``, and what came out until then in the rest of it. A run
@@ -203,6 +216,7 @@ class Simulation:
             "out_user": np.empty(beats, dtype=np.uint32) if has_user else None,
             "accepted": np.full(packets, -1, dtype=np.int64),
             "finished": np.full(packets, -1, dtype=np.int64),
+            "lost": np.zeros(packets, dtype=np.bool_),
         }
         points = _reset_points(resets, lengths, self.core.input.bytes)
         job = _Job(
@@ -216,7 +230,7 @@ class Simulation:
             resets=points.ctypes.data,
             reset_count=len(points),
             idle_cycles=self.core.idle_cycles if idle_cycles is None else idle_cycles,
-            drain_cycles=drain,
+            drain_cycles=-1 if drain is None else drain,
             max_cycles=max_cycles,
             chunk_cycles=CHUNK,
             trace_first=0 if trace is None else trace.first,
@@ -295,17 +309,20 @@ def _gate(pattern: Pattern, seed: int) -> _Gate:
 
 
 def _reset_points(resets: Sequence[Reset], lengths: np.ndarray, width: int) -> np.ndarray:
-    """The resets as i64[R,3]: packet, beat, cycles. All beats of a packet are the same point as none of the next."""
+    """The resets as i64[R,4]: packet, beat, after, cycles. All beats of a packet in is none of the next in."""
     points = []
     for reset in resets:
         if not 0 <= reset.packet < max(len(lengths), 1) or reset.beat < 0 or not 1 <= reset.cycles <= 10_000:
             raise UsageError(f"{reset}: there are {len(lengths)} packets, and a reset lasts 1 to 10000 cycles")
+        if not 0 <= reset.after < 1 << 62:
+            raise UsageError(f"{reset}: after is no number of cycles")
         beats = max(-(-int(lengths[reset.packet]) // width), 1) if len(lengths) else 0
         whole = reset.beat >= beats
-        points.append((reset.packet + 1, 0, reset.cycles) if whole else (reset.packet, reset.beat, reset.cycles))
+        point = (reset.packet + 1, 0) if whole else (reset.packet, reset.beat)
+        points.append((*point, reset.after, reset.cycles))
     if points != sorted(points, key=lambda point: point[:2]):
         raise UsageError("resets are not in the order of the packets")
-    return np.array(points, dtype=np.int64).reshape(-1, 3)
+    return np.array(points, dtype=np.int64).reshape(-1, 4)
 
 
 def _fault(job: _Job, found: _Fault, dead: str, said: str) -> Fault:
@@ -349,13 +366,14 @@ def _transfer(job: _Job, out: dict[str, Any], seconds: float, faults: tuple[Faul
     return Transfer(
         data=out["out_data"][: offsets[-1]],
         offsets=offsets,
-        user=None if user is None else user[: job.out_beats],
+        user=None if user is None else user[: job.user_beats],
         cycles=job.cycles,
         in_stalls=job.in_stalls,
         out_stalls=job.out_stalls,
         latency=max(job.first_out - job.first_in, 0) if job.first_out >= 0 else 0,
         accepted=out["accepted"],
         finished=out["finished"],
+        lost=out["lost"],
         in_beats=job.in_beats,
         out_beats=job.out_beats,
         simulated=job.simulated,
@@ -374,7 +392,7 @@ def _load(built: Built) -> Any:
     if library.chaindp_job_bytes() != ctypes.sizeof(_Job):
         raise PluginError(f"core {built.core.label}: its library is of another version of the driver")
     library.chaindp_create.restype = ctypes.c_void_p
-    library.chaindp_create.argtypes = [ctypes.c_uint64, ctypes.c_int64]
+    library.chaindp_create.argtypes = [ctypes.c_uint64, ctypes.c_int64, ctypes.c_char_p]
     library.chaindp_run.restype = ctypes.c_int64
     for name in ("chaindp_begin", "chaindp_run"):
         getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p]

@@ -47,25 +47,31 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """When one side of a stream may move a beat. Use ``ALWAYS`` or one of the functions below."""
+    """When one side of a stream may move a beat: ``ALWAYS``, or one of the functions below makes one."""
 
     kind: int = 0
     probability: int = 0
     burst: int = 1
     period: int = 1
 
+    def __post_init__(self) -> None:
+        if self.kind not in range(4):
+            raise UsageError(f"a pattern of kind {self.kind}: expected 0 to 3")
+        if not 0 <= self.probability <= 255 or not 1 <= self.burst <= 10_000:
+            raise UsageError(
+                f"pauses of 1 to {self.burst} cycles with {self.probability}/256: expected 1 to 10000, and 0 to 255"
+            )
+        if not 1 <= self.period <= 10_000:
+            raise UsageError(f"one cycle in {self.period}: expected 1 to 10000")
+
     @staticmethod
     def random(probability: int, burst: int = 1) -> Pattern:
         """Before a cycle a pause of 1 to ``burst`` cycles begins, with ``probability`` of 256."""
-        if not 0 <= probability <= 255 or not 1 <= burst <= 10_000:
-            raise UsageError(f"pauses of 1 to {burst} cycles with {probability}/256: expected 1 to 10000, and 0 to 255")
         return Pattern(1, probability, burst)
 
     @staticmethod
     def one_in(period: int) -> Pattern:
         """In one cycle of every ``period``."""
-        if not 1 <= period <= 10_000:
-            raise UsageError(f"one cycle in {period}: expected 1 to 10000")
         return Pattern(2, period=period)
 
     @staticmethod
@@ -93,14 +99,16 @@ class Stalls:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A reset in the middle: once ``beat`` beats of input packet ``packet`` are in, for ``cycles`` cycles.
+    """A reset in the middle: ``after`` cycles after ``beat`` beats of input packet ``packet`` are in, for ``cycles``.
 
-    What is in the core is lost: all packets before that have not come out, and this one, unless ``beat`` is 0.
+    What is in the core is lost: all packets that have begun to come in and not come out. A beat that is offered at the
+    time and not taken is withdrawn; it comes again where it is the first of its packet.
     """
 
     packet: int
     beat: int
     cycles: int = 4
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,13 @@ class Transfer:
     """What came out of a run of P packets.
 
     data, offsets: u8[B], i64[P+1]: the output packets; one that never came out has no bytes, and -1 in ``finished``
-    user:          u32[beats]: tuser of every output beat; None where the core has none
+    user:          u32[beats]: tuser of every beat in ``data``; None where the core has none
     cycles:        from the first beat that was offered to the last one that was taken
     in_stalls:     cycles in which an input beat waited for the core
     out_stalls:    cycles in which an output beat waited for the host
     latency:       cycles from the first beat that went in to the first that came out; 0 where none did
     accepted, finished: i64[P]: the cycle of each packet's last beat in and out; -1: never
+    lost:          bool[P]: whether the packet was in the core, in part at least, at a reset
     simulated:     all cycles that were simulated, with resets and what follows the last packet
     seconds:       on the wall clock, which says nothing of the hardware
     faults:        what the core did wrong, at most 16
@@ -140,6 +149,7 @@ class Transfer:
     latency: int
     accepted: np.ndarray
     finished: np.ndarray
+    lost: np.ndarray
     in_beats: int
     out_beats: int
     simulated: int

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chaindp.cores.build import Flavour
+from chaindp.cores.build import Flavour, build
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Fault, Pattern, Reset, Simulation, Stalls, Trace, Transfer
 from chaindp.workbench.cases import NODE, Cases, tree_levels
+
+DRAWS = 64
+"""At so many cycles after a point a reset is tried: at all of them where there are no more."""
 
 __all__ = ["Class", "Probe", "Seen", "observe", "plan", "plan_random", "plan_resets"]
 
@@ -94,11 +97,10 @@ def observe(simulation: Simulation, probe: Probe, trace: Trace | None = None) ->
         trace=trace,
     )
     outputs, levels = _outputs(core, transfer, len(cases))
-    lost = _may_be_lost(probe, transfer)
     wrong, missing = [], []
     for index, (case, output) in enumerate(zip(cases.cases, outputs, strict=True)):
         if output is None:
-            if index not in lost:
+            if not transfer.lost[index]:
                 missing.append(index)
         elif output != case.expected or (levels[index] and list(levels[index]) != _levels(case.sent)):
             wrong.append(index)
@@ -138,14 +140,6 @@ def _levels(sent: bytes) -> list[int]:
     return tree_levels(len(sent) // NODE)
 
 
-def _may_be_lost(probe: Probe, transfer: Transfer) -> set[int]:
-    """The packets that were in the core at a reset: those that had come in, in part at least, and not come out."""
-    lost: set[int] = set()
-    for reset in probe.resets:
-        lost |= {index for index in range(reset.packet + 1) if transfer.finished[index] < 0}
-    return lost
-
-
 def plan(cases: Cases, large: Cases, seed: int, quick: bool) -> Iterator[Probe]:
     """The probes without resets, over a build for bulk simulation."""
     yield Probe(kind=Class.PLAIN, name="every edge length", cases=cases)
@@ -172,25 +166,46 @@ def plan(cases: Cases, large: Cases, seed: int, quick: bool) -> Iterator[Probe]:
 
 
 def plan_resets(core: Core, cases: Cases, seed: int, quick: bool) -> Iterator[Probe]:
-    """A reset while a long packet comes in, after its last beat, and while results wait; others follow each."""
+    """A reset while a long packet comes in, and in every cycle until its result is out, or in many of them.
+
+    Packets follow each reset. The cycles go from the packet's last beat to twice what it takes to come out: then it is
+    computed, its result comes out or waits, and the next one is offered and not taken, or comes in.
+    """
+    rng = np.random.default_rng(seed)
     width = core.input.bytes
     beats = [max(-(-len(case.sent) // width), 1) for case in cases.cases]
     longest = int(np.argmax(beats))
     # One before, the longest, and a few after: what a reset leaves behind shows in the first that follows.
     others = [index for index in range(len(cases)) if index != longest]
     few = cases.only([others[0], longest, *others[1:9]])
-    most = beats[longest]
-    points = sorted({1, 2, most // 2, most - 1, most} & set(range(1, most + 1)))
-    pauses = (
-        {"": Stalls()} if quick else {"": Stalls(), ", output stalled": Stalls(output=Pattern.one_in(100), seed=seed)}
-    )
-    for suffix, stalls in pauses.items():
-        for beat in points:
-            reset = Reset(packet=1, beat=beat, cycles=core.reset.cycles)
+    most, cycles = beats[longest], core.reset.cycles
+    span = 2 * _cycles_to_come_out(core, cases.only([longest])) + 1
+    afters = range(span) if span <= DRAWS else sorted(rng.choice(span, DRAWS, replace=False).tolist())
+    # As long as the packet may take to come in and out: the output waits then, whatever else the core does.
+    stalled = Stalls(output=Pattern.one_in(min(span + most, 10_000)), seed=seed)
+    for suffix, stalls in {"": Stalls(), ", output stalled": stalled}.items():
+        for beat in sorted({1, 2, most // 2, most - 1} & set(range(1, most))):
             name = f"reset after beat {beat} of {most}{suffix}"
-            yield Probe(kind=Class.RESET, name=name, cases=few, stalls=stalls, resets=(reset,))
-    later = tuple(Reset(packet=packet, beat=1, cycles=core.reset.cycles) for packet in (2, 5, 8) if packet < len(few))
+            yield Probe(kind=Class.RESET, name=name, cases=few, stalls=stalls, resets=(Reset(1, beat, cycles),))
+        for after in afters:
+            name = f"reset {after} cycles after beat {most} of {most}{suffix}"
+            resets = (Reset(1, most, cycles, after),)
+            yield Probe(kind=Class.RESET, name=name, cases=few, stalls=stalls, resets=resets)
+    pattern = Pattern.random(96, 8)
+    for number in range(DRAWS // 4 if quick else DRAWS):
+        beat, after = int(rng.integers(most + 1)), int(rng.integers(span))
+        stalls = Stalls(input=pattern, output=pattern, seed=seed + number)
+        name = f"reset {after} cycles after beat {beat} of {most}, both sides stall, seed {stalls.seed}"
+        yield Probe(kind=Class.RESET, name=name, cases=few, stalls=stalls, resets=(Reset(1, beat, cycles, after),))
+    later = tuple(Reset(packet, 1, cycles) for packet in (2, 5, 8) if packet < len(few))
     yield Probe(kind=Class.RESET, name="three resets", cases=few, resets=later)
+
+
+def _cycles_to_come_out(core: Core, alone: Cases) -> int:
+    """Cycles from the last beat of a packet in to its last one out; 0 where it does not come out."""
+    with Simulation(build(core)) as simulation:
+        transfer = observe(simulation, Probe(kind=Class.PLAIN, name="alone", cases=alone)).transfer
+    return max(int(transfer.finished[0] - transfer.accepted[0]), 0) if transfer.finished[0] >= 0 else 0
 
 
 def plan_random(cases: Cases, seed: int, quick: bool) -> Iterator[Probe]:

@@ -12,7 +12,9 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "ports.h"
 
@@ -26,8 +28,12 @@ namespace {
 
 constexpr size_t kMaxPrinted = 4096;
 
-// What the RTL prints, and why it stopped: of the thread that is simulating.
+// Between these is how long a run goes on after the last packet, where it is not told.
+constexpr int64_t kLeastDrain = 32, kMostDrain = 10'000;
+
+// What the RTL prints, and where it finds the files that it reads: of the thread that is simulating.
 thread_local std::string* printed = nullptr;
+thread_local const std::vector<std::string>* places = nullptr;
 
 struct Stopped {
   std::string why;
@@ -99,10 +105,15 @@ void keep_of(int64_t count, uint8_t (&mask)[BYTES]) {
 
 class Driver {
  public:
-  Driver(uint64_t seed, bool random) : noise_(seed ^ 0x5bd1e995) {
+  // `folders`: where the RTL finds the files that it reads, separated by newlines.
+  Driver(uint64_t seed, bool random, const char* folders) : noise_(seed ^ 0x5bd1e995) {
+    std::istringstream listed(folders);
+    for (std::string folder; std::getline(listed, folder);) folders_.push_back(folder);
     context_.randReset(random ? 2 : 0);
     context_.randSeed(int(seed % 0x7fffffff) + 1);
     context_.fatalOnError(true);
+    // What registers begin with is no state of the core: assertions hold from the reset on.
+    context_.assertOn(false);
 #if VM_TRACE
     context_.traceEverOn(true);
 #endif
@@ -116,6 +127,7 @@ class Driver {
       // The reset begins with an edge: before it, the model has been evaluated without one.
       fall();
       reset(ports::kResetCycles);
+      context_.assertOn(true);
     } catch (const Stopped& stopped) {
       dead_ = stopped.why;
     }
@@ -156,9 +168,10 @@ class Driver {
     in_beats_ = out_beats_ = in_stalls_ = out_stalls_ = 0;
     first_in_ = first_out_ = -1;
     idle_ = 0;
-    drained_ = 0;
+    drained_ = slowest_ = 0;
     last_ = first_offered_ = -1;
     reset_index_ = 0;
+    reset_since_ = -1;
     user_start_ = 0;
     offering_ = held_ = quiet_ = valid_seen_ = false;
     trace_first_ = job.trace_first;
@@ -200,11 +213,18 @@ class Driver {
   const std::string& log() const { return log_; }
 
  private:
-  // While it lives, what is printed is this simulation's.
+  // While it lives, what is printed and read is this simulation's.
   struct Printing {
-    explicit Printing(Driver* driver) : before(printed) { printed = &driver->log_; }
-    ~Printing() { printed = before; }
+    explicit Printing(Driver* driver) : before(printed), places_before(places) {
+      printed = &driver->log_;
+      places = &driver->folders_;
+    }
+    ~Printing() {
+      printed = before;
+      places = places_before;
+    }
     std::string* before;
+    const std::vector<std::string>* places_before;
   };
 
   // The clock falls and all inputs take effect: the model shows this cycle's outputs.
@@ -244,18 +264,19 @@ class Driver {
   }
 
   void reset(int64_t cycles) {
-    offering_ = held_ = false;
+    offering_ = held_ = valid_seen_ = false;
     ports::in_valid(*model_) = 0;
     scramble();
     ports::reset(*model_) = !ports::kResetLow;
     for (int64_t i = 0; i < cycles; ++i) {
       ports::out_ready(*model_) = next_random(noise_) & 1;
       fall();
-      // A reset that the core synchronizes takes cycles to arrive; at its end it has arrived.
-      if (i == cycles - 1 && ports::out_valid(*model_)) valid_in_reset_ = true;
       rise();
       ++cycle_;
     }
+    // A reset may be synchronous, or take cycles to arrive where the core synchronizes it: after the last of its edges
+    // it has arrived.
+    if (ports::out_valid(*model_) & 1) valid_in_reset_ = true;
     ports::reset(*model_) = ports::kResetLow;
   }
 
@@ -419,6 +440,7 @@ class Driver {
     if (last) {
       if (VL_UNLIKELY(out_packet_ >= in_packet_)) fault(job, kEarly, 0, 0);
       job.finished[out_packet_] = cycle_;
+      if (job.accepted[out_packet_] >= 0) slowest_ = std::max(slowest_, cycle_ - job.accepted[out_packet_]);
       close_packet(job);
     }
   }
@@ -430,7 +452,8 @@ class Driver {
     user_start_ = user_position_;
   }
 
-  // Reset in the middle: what is in the core is lost, the packet that was coming in included; the next one follows.
+  // Reset in the middle: what is in the core is lost, the packet that was coming in included; the next one follows. A
+  // beat that was offered and not taken is offered again if it is the first of its packet.
   void reset_between(Job& job, const ResetAt& at) {
     reset(at.cycles);
     const int64_t next = in_beat_ ? in_packet_ + 1 : in_packet_;
@@ -440,7 +463,10 @@ class Driver {
     }
     out_position_ = out_start_;
     user_position_ = user_start_;
-    while (out_packet_ < next) close_packet(job);
+    while (out_packet_ < next) {
+      job.lost[out_packet_] = 1;
+      close_packet(job);
+    }
     out_beat_ = 0;
     in_packet_ = begun_ = next;
     in_beat_ = 0;
@@ -455,6 +481,7 @@ class Driver {
     job.first_out = first_out_;
     job.in_beats = in_beats_;
     job.out_beats = out_beats_;
+    job.user_beats = user_position_;
     job.in_packet = in_packet_;
     job.in_beat = in_beat_;
     job.out_packet = out_packet_;
@@ -467,22 +494,32 @@ class Driver {
     for (int64_t packet = out_packet_; packet < job.packets; ++packet) job.out_offsets[packet + 1] = out_position_;
   }
 
-  bool reset_due(const Job& job) const {
+  bool reset_due(const Job& job) {
     if (VL_LIKELY(reset_index_ >= job.reset_count)) return false;
     const ResetAt& at = job.resets[reset_index_];
-    return in_packet_ > at.packet || (in_packet_ == at.packet && in_beat_ >= at.beat);
+    if (reset_since_ < 0) {
+      if (in_packet_ < at.packet || (in_packet_ == at.packet && in_beat_ < at.beat)) return false;
+      reset_since_ = cycle_;
+    }
+    return cycle_ - reset_since_ >= at.after;
+  }
+
+  // How long nothing more may come out: what the core has twice, or late, comes about as late as the rest did.
+  int64_t drain_cycles(const Job& job) const {
+    return job.drain_cycles >= 0 ? job.drain_cycles : std::clamp(2 * slowest_, kLeastDrain, kMostDrain);
   }
 
   template <bool STALLS>
   int64_t loop(Job& job) {
     for (int64_t n = 0; n < job.chunk_cycles; ++n) {
-      if (VL_UNLIKELY(!offering_ && reset_due(job))) {
+      if (VL_UNLIKELY(reset_due(job))) {
         reset_between(job, job.resets[reset_index_++]);
+        reset_since_ = -1;
         continue;
       }
       const bool all_in = in_packet_ == job.packets;
       const bool draining = all_in && out_packet_ == job.packets;
-      if (VL_UNLIKELY(draining) && drained_++ >= job.drain_cycles) break_ = true;
+      if (VL_UNLIKELY(draining) && drained_++ >= drain_cycles(job)) break_ = true;
       if (VL_UNLIKELY(break_ || fatal_)) {
         break_ = false;
         leave(job);
@@ -578,6 +615,7 @@ class Driver {
 #endif
   std::string dead_;  // why the simulation cannot go on; empty while it can
   std::string log_;
+  std::vector<std::string> folders_;
   uint64_t noise_;
   Pauses in_pauses_, out_pauses_;
 
@@ -588,7 +626,9 @@ class Driver {
   int64_t out_position_ = 0, out_start_ = 0;    // bytes; out_start_: where the packet that is coming out begins
   int64_t user_position_ = 0, user_start_ = 0;  // beats, likewise
   int64_t in_beats_ = 0, out_beats_ = 0, in_stalls_ = 0, out_stalls_ = 0;
-  int64_t reset_index_ = 0, trace_first_ = 0, trace_last_ = -1;
+  int64_t reset_index_ = 0, reset_since_ = -1;  // since when the next reset's point is reached, -1: not yet
+  int64_t slowest_ = 0;                        // cycles that a packet took from its last beat in to its last one out
+  int64_t trace_first_ = 0, trace_last_ = -1;
   bool offering_ = false, last_beat_ = false, user_set_ = false, wide_keep_ = false, quiet_ = false;
   bool in_ready_ = false, out_valid_ = false, out_ready_ = false, valid_seen_ = false;
   bool held_ = false, fatal_ = false, break_ = false, valid_in_reset_ = false;
@@ -617,6 +657,20 @@ extern "C" int chaindp_print(const char* format, ...) {
   return 0;
 }
 
+// What `fopen` is linked as: the files that RTL reads ($readmemh) are named from the folders of the core, and not from
+// where the process happens to be.
+extern "C" FILE* __real_fopen(const char* name, const char* mode);
+
+extern "C" FILE* __wrap_fopen(const char* name, const char* mode) {
+  if (places && name[0] != '/' && mode[0] == 'r') {
+    for (const std::string& folder : *places) {
+      if (FILE* const file = __real_fopen((folder + "/" + name).c_str(), mode)) return file;
+    }
+    return nullptr;
+  }
+  return __real_fopen(name, mode);
+}
+
 // Verilator's library calls these. Its own end the process.
 
 void vl_finish(const char* file, int line, const char*) VL_MT_UNSAFE { stop("$finish", file, line, ""); }
@@ -628,7 +682,7 @@ void vl_fatal(const char* file, int line, const char*, const char* message) VL_M
 }
 
 void vl_warn(const char* file, int line, const char*, const char* message) VL_MT_UNSAFE {
-  stop("cannot go on", file, line, message);
+  chaindp_print("%s:%d: warning: %s\n", file && *file ? file : "?", line, message);
 }
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
@@ -636,7 +690,9 @@ void vl_warn(const char* file, int line, const char*, const char* message) VL_MT
 EXPORTED int64_t chaindp_job_bytes() { return sizeof(Job); }
 
 // A simulation, in reset for as long as the core asks and out of it again. `random`: the values before that are.
-EXPORTED void* chaindp_create(uint64_t seed, int64_t random) { return new Driver(seed, random != 0); }
+EXPORTED void* chaindp_create(uint64_t seed, int64_t random, const char* folders) {
+  return new Driver(seed, random != 0, folders);
+}
 
 EXPORTED void chaindp_reset(void* driver) { static_cast<Driver*>(driver)->reset_now(); }
 

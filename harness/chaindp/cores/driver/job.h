@@ -48,10 +48,11 @@ struct Gate {
   uint64_t seed;
 };
 
-// Assert the reset once `beat` beats of `packet` are in, for `cycles` cycles.
+// Assert the reset `after` cycles after `beat` beats of `packet` are in, for `cycles` cycles.
 struct ResetAt {
   int64_t packet;
   int64_t beat;
+  int64_t after;
   int64_t cycles;
 };
 
@@ -69,7 +70,7 @@ struct Job {
   const ResetAt* resets;
   int64_t reset_count;
   int64_t idle_cycles;
-  int64_t drain_cycles;
+  int64_t drain_cycles;       // after the last packet; -1: by how long the packets took
   int64_t max_cycles;         // 0: no limit
   int64_t chunk_cycles;       // a call returns after so many, so that the caller may be interrupted
   const char* trace_path;     // null: no trace
@@ -83,6 +84,7 @@ struct Job {
   int64_t out_user_capacity;  // beats
   int64_t* accepted;          // cycle of the last input beat, -1: it never came in
   int64_t* finished;          // cycle of the last output beat, -1: it never came out
+  uint8_t* lost;              // 1 a packet that was in the core, in part at least, at a reset
   int64_t cycles;             // from the first beat offered to the last one taken
   int64_t in_stalls;
   int64_t out_stalls;
@@ -90,6 +92,7 @@ struct Job {
   int64_t first_out;
   int64_t in_beats;
   int64_t out_beats;
+  int64_t user_beats;         // values in out_user: beats of packets that a reset took back are not among them
   int64_t in_packet;          // where both sides stand
   int64_t in_beat;
   int64_t out_packet;
