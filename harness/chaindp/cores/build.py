@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import enum
 import hashlib
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -16,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaindp.cores.cache import beside, cache_folder, finish, intact, locked, prune
+from chaindp.cores.cache import beside, cache_folder, finish, intact, kept, locked, prune
 from chaindp.cores.description import Core
 from chaindp.cores.ports import ports_header
-from chaindp.cores.rtl import rtl_hash
+from chaindp.cores.rtl import Contents, check_files, read_rtl
 from chaindp.cores.toolchain import Compiler, Toolchain, environment, find_toolchain
 from chaindp.cores.verilator import check_ports, read_ports, verilate
 from chaindp.errors import InputError, PluginError
@@ -29,6 +31,14 @@ __all__ = ["Built", "Flavour", "build", "build_flags", "make_library"]
 DRIVER = Path(__file__).parent / "driver"
 LIBRARY = "core.so"
 DRIVER_SOURCES = ("driver.cpp", "job.h", "print.h")
+HOW = ("build.py", "ports.py", "rtl.py", "verilator.py")
+"""What decides how a library is made: a changed rule makes another library."""
+
+ATTEMPTS = 3
+"""How often a build begins again because a source has changed under it."""
+
+SECONDS = 600
+"""How long the compiler may take over one file."""
 
 
 class Flavour(enum.StrEnum):
@@ -98,9 +108,17 @@ def build(core: Core, flavour: Flavour = Flavour.FAST) -> Built:
     PluginError where a tool is missing or fails.
     """
     tools = find_toolchain()
-    hashed = rtl_hash(core)
+    for _ in range(ATTEMPTS):
+        built = _build(core, flavour, tools, read_rtl(core))
+        if built is not None:
+            return built
+    raise InputError(f"{core.at('sources')}: the sources change while they are built")
+
+
+def _build(core: Core, flavour: Flavour, tools: Toolchain, hashed: Contents) -> Built | None:
+    """The library of the RTL that was hashed; None where the RTL is another one meanwhile."""
     flags = build_flags(flavour)
-    key = _key(core, flavour, tools, hashed, flags)
+    key = _key(core, flavour, tools, hashed.sha256, flags)
     folder = cache_folder()
 
     def built(entry: Path, noted: dict[str, Any], cached: bool) -> Built:
@@ -109,7 +127,7 @@ def build(core: Core, flavour: Flavour = Flavour.FAST) -> Built:
             flavour=flavour,
             library=entry / LIBRARY,
             key=key,
-            rtl_hash=hashed,
+            rtl_hash=hashed.sha256,
             verilator=tools.verilator.version_text,
             compiler=tools.compiler.version,
             flags=flags,
@@ -122,12 +140,20 @@ def build(core: Core, flavour: Flavour = Flavour.FAST) -> Built:
         noted = intact(entry, [LIBRARY])
         if noted is not None:
             return built(entry, noted, cached=True)
-        with beside(folder, entry) as scratch:
-            started = time.monotonic()
-            make_library(core, flavour, tools, scratch)
-            noted = finish(scratch, [LIBRARY], time.monotonic() - started)
-        prune(folder, keep=key)
+        try:
+            with beside(folder, entry) as scratch:
+                started = time.monotonic()
+                make_library(core, flavour, tools, scratch, hashed=hashed)
+                noted = finish(scratch, [LIBRARY], time.monotonic() - started)
+        except _Changed:
+            return None
+        with kept(folder):
+            prune(folder, keep=key)
     return built(entry, noted, cached=False)
+
+
+class _Changed(Exception):
+    """What was verilated is not what was hashed."""
 
 
 def build_flags(flavour: Flavour) -> tuple[str, ...]:
@@ -141,8 +167,8 @@ def _key(core: Core, flavour: Flavour, tools: Toolchain, hashed: str, flags: Seq
     parts += [tools.verilator.version_text, tools.verilator.origin, ports_header(core, {})]
     for part in parts:
         digest.update(f"{len(part)}:{part}".encode())
-    for name in DRIVER_SOURCES:
-        digest.update((DRIVER / name).read_bytes())
+    for path in (*(DRIVER / name for name in DRIVER_SOURCES), *(DRIVER.parent / name for name in HOW)):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -156,27 +182,35 @@ def make_library(
     tools: Toolchain,
     scratch: Path,
     *,
+    hashed: Contents | None = None,
     driver: Path = DRIVER / "driver.cpp",
     flags: Sequence[str] | None = None,
 ) -> Path:
     """Build ``core.so`` in ``scratch`` and return it.
 
+    hashed: what the RTL has to consist of
     driver: another C++ file in the place of the driver, which finds the model by "ports.h": for comparisons
     flags:  of the compiler for the model, instead of the flavour's
     """
     model = scratch / "model"
-    model.mkdir()
+    with kept(scratch):
+        model.mkdir()
     verilate(core, VERILATOR_FLAGS[flavour], model)
+    if hashed is not None:
+        if read_rtl(core) != hashed:
+            raise _Changed
+        check_files(core, hashed, model / "Vcore__verFiles.dat", tools.verilator.root)
     ports = read_ports(model / "Vcore.h")
     check_ports(core, ports)
-    (model / "ports.h").write_text(ports_header(core, ports), encoding="utf-8")
     classes = _classes(model / "Vcore_classes.mk")
     if "verilated_dpi" in classes["global"]:
         raise InputError(f"{core.at('sources')}: the RTL has functions imported or exported by DPI: leave them out")
     # As one file, the compiler sees through the model's whole evaluation.
     fast = [driver, *(model / f"{name}.cpp" for name in classes["fast"])]
-    _together(scratch / "fast.cpp", fast)
-    _together(scratch / "slow.cpp", [model / f"{name}.cpp" for name in classes["slow"]])
+    with kept(scratch):
+        (model / "ports.h").write_text(ports_header(core, ports), encoding="utf-8")
+        _together(scratch / "fast.cpp", fast)
+        _together(scratch / "slow.cpp", [model / f"{name}.cpp" for name in classes["slow"]])
     traced = int(flavour is Flavour.TRACE)
     defines = (f"-DVM_TRACE={traced}", f"-DVM_TRACE_VCD={traced}", f"-DCHAINDP_TIME={int(flavour is not Flavour.FAST)}")
     include = tools.verilator.include
@@ -198,7 +232,8 @@ def make_library(
     # Verilator's library asks for what clang does not inline.
     atomic = ("-latomic",) if compiler.clang else ()
     libraries = ("-lpthread", "-ldl", "-lm", *atomic)
-    _run_all(tools, core.label, [(*link, "-Wl,-Bsymbolic", "-Wl,-z,defs", *libraries)], scratch)
+    wrapped = ("-Wl,--wrap=fopen",) if driver == DRIVER / "driver.cpp" else ()
+    _run_all(tools, core.label, [(*link, "-Wl,-Bsymbolic", "-Wl,-z,defs", *wrapped, *libraries)], scratch)
     return scratch / LIBRARY
 
 
@@ -248,22 +283,49 @@ def _together(path: Path, files: Sequence[Path]) -> None:
 
 
 def _run_all(tools: Toolchain, what: str, commands: Sequence[Sequence[str]], folder: Path) -> None:
-    """Run the compiler's commands, two at a time; PluginError with the first error where one fails."""
+    """Run the compiler's commands at the same time; PluginError with the first error where one fails.
+
+    Whatever ends this early, a time limit or Ctrl-C, ends the compilers as well.
+    """
     env = environment(tools.verilator)
+    ends = time.monotonic() + SECONDS
+    with contextlib.ExitStack() as stack:
+        running: list[tuple[subprocess.Popen[bytes], Path]] = []
+        for number, command in enumerate(commands):
+            said = folder / f"said-{number}.txt"
+            with kept(folder):
+                file = stack.enter_context(open(said, "w", encoding="utf-8"))
+            try:
+                # A group of its own: a compiler starts others.
+                child = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise PluginError(f"the C++ compiler does not run: {command[0]}: {error.strerror or error}") from None
+            stack.callback(_end, child)
+            running.append((child, said))
+        for child, said in running:
+            try:
+                child.wait(max(ends - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                raise PluginError(f"{what}: the C++ compiler has not finished after {SECONDS} s") from None
+            if child.returncode:
+                text = said.read_text(encoding="utf-8", errors="replace")
+                raise PluginError(f"{what} does not compile as C++: {_first_error(text)}")
 
-    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, errors="replace", check=False
-        )
 
-    try:
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            done = list(pool.map(run, commands))
-    except OSError as error:
-        raise PluginError(f"the C++ compiler does not run: {commands[0][0]}: {error.strerror or error}") from None
-    for finished in done:
-        if finished.returncode:
-            raise PluginError(f"{what} does not compile as C++: {_first_error(finished.stderr)}")
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a compiler and what it has started; nothing where it has ended."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _first_error(said: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from chaindp.errors import PluginError
 
-__all__ = ["beside", "cache_folder", "finish", "intact", "locked", "prune"]
+__all__ = ["beside", "cache_folder", "finish", "intact", "kept", "locked", "prune"]
 
 ENTRIES = 200
 """How many builds are kept: each is a megabyte or less, and every change of the RTL makes one."""
@@ -31,19 +31,16 @@ LEFT_OVER_S = 86400
 
 
 def cache_folder() -> Path:
-    """Where builds are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "chaindp" / "cores"
+    """Where builds are kept. A relative $XDG_CACHE_HOME is none (XDG Base Directory Specification 0.8)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "chaindp" / "cores"
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """One process, and one thread of it, at a time works on an entry; the lock ends with whoever has it."""
+def kept(folder: Path) -> Iterator[None]:
+    """Around what writes to the cache: PluginError, one line, where that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f"{name}.lock", "ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        yield
     except OSError as error:
         raise PluginError(
             f"builds of cores cannot be kept in {folder} ({error.strerror or error}); mend that, or set XDG_CACHE_HOME "
@@ -52,16 +49,28 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """One process, and one thread of it, at a time works on an entry; the lock ends with whoever has it."""
+    with contextlib.ExitStack() as stack:
+        with kept(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(folder / f"{name}.lock", "ab"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def beside(folder: Path, entry: Path) -> Iterator[Path]:
     """A folder to fill, which becomes ``entry`` at the end, and nothing where that is not reached."""
-    scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
+    with kept(folder):
+        scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder))
     try:
         yield scratch
-        if entry.exists():
-            # Damaged: whoever still has it open keeps what it has open.
-            entry.rename(scratch / "damaged")
-        finished = scratch / "finished"
-        finished.rename(entry)
+        with kept(folder):
+            if entry.exists():
+                # Damaged: whoever still has it open keeps what it has open.
+                entry.rename(scratch / "damaged")
+            (scratch / "finished").rename(entry)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -83,13 +92,14 @@ def intact(entry: Path, files: Sequence[str]) -> dict[str, Any] | None:
 def finish(scratch: Path, files: Sequence[str], seconds: float) -> dict[str, Any]:
     """Gather what is to be kept of ``scratch`` in the folder that becomes the entry, with their hashes."""
     finished = scratch / "finished"
-    finished.mkdir()
     digests = {}
-    for name in files:
-        (scratch / name).rename(finished / name)
-        digests[name] = hashlib.sha256((finished / name).read_bytes()).hexdigest()
-    noted = {"files": digests, "seconds": round(seconds, 3)}
-    (finished / "build.json").write_text(json.dumps(noted), encoding="utf-8")
+    with kept(scratch.parent):
+        finished.mkdir()
+        for name in files:
+            (scratch / name).rename(finished / name)
+            digests[name] = hashlib.sha256((finished / name).read_bytes()).hexdigest()
+        noted = {"files": digests, "seconds": round(seconds, 3)}
+        (finished / "build.json").write_text(json.dumps(noted), encoding="utf-8")
     return noted
 
 

@@ -27,6 +27,9 @@ WARNING = re.compile(r"[A-Z][A-Z0-9_]*")
 
 SIGNALS = ("tdata", "tvalid", "tready", "tlast", "tkeep", "tuser")
 
+V_LANGUAGES = ("1364-2005", "1800-2017")
+"""What a file named .v may be: Verilog, in which ``bit`` and ``logic`` are names, or SystemVerilog."""
+
 HASHES = ("keccak256", "sha256")
 FIELDS = ("babybear",)
 
@@ -107,6 +110,7 @@ class Core:
     path:           the description, as it was named
     configuration:  empty for the one without a name
     sources:        SystemVerilog and Verilog files, in compile order
+    v_language:     of those named .v: 1364-2005, or 1800-2017 where they are SystemVerilog all the same
     options:        of the kernel, every one of them: see ``KERNELS``
     configurations: the names of all configurations of this description
     """
@@ -120,6 +124,7 @@ class Core:
     sources: tuple[Path, ...]
     include_dirs: tuple[Path, ...]
     defines: Mapping[str, str]
+    v_language: str
     lint_off: tuple[str, ...]
     clock_mhz: float
     parameters: Mapping[str, int | bool | str]
@@ -174,7 +179,7 @@ def load_core(path: str | Path, configuration: str = "") -> Core:
 
 TOP_KEYS = (
     *("name", "summary", "kernel", "top", "sources", "fusesoc", "fusesoc_target", "include_dirs", "defines"),
-    *("lint_off", "clock_mhz", "parameters", "clock", "reset", "input", "output", "options", "limits"),
+    *("v_language", "lint_off", "clock_mhz", "parameters", "clock", "reset", "input", "output", "options", "limits"),
     "configurations",
 )
 STREAM_KEYS = ("prefix", "bytes", "keep", "user_bits", "byte_order", "ports")
@@ -190,7 +195,7 @@ def _core(table: Table, configurations: tuple[str, ...]) -> Core:
         close = difflib.get_close_matches(kernel, KERNELS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(KERNELS)}"
         raise table.error(("kernel",), f"no core can serve a kernel {kernel!r:.80}; {hint}")
-    sources, include_dirs, defines = _files(table)
+    sources, include_dirs, defines, v_language = _files(table)
     table.table("clock", ("port",), required=True)
     table.table("reset", ("port", "active", "cycles"), required=True)
     table.table("limits", ("idle_cycles",))
@@ -210,6 +215,7 @@ def _core(table: Table, configurations: tuple[str, ...]) -> Core:
         sources=sources,
         include_dirs=include_dirs,
         defines=MappingProxyType(defines),
+        v_language=v_language,
         lint_off=_lint_off(table),
         clock_mhz=clock_mhz,
         parameters=MappingProxyType(_parameters(table)),
@@ -306,9 +312,13 @@ def _lint_off(table: Table) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, str]]:
-    """Sources, include folders and defines, from the description's own lists and from a FuseSoC file."""
+def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, str], str]:
+    """Sources, include folders, defines and what .v is, from the description's own lists and from a FuseSoC file."""
     defines = _defines(table)
+    v_language = table.take(("v_language",), str, "")
+    if v_language not in ("", *V_LANGUAGES):
+        named = " or ".join(f'"{name}"' for name in V_LANGUAGES)
+        raise table.error(("v_language",), f"v_language is {v_language!r:.80}, expected {named}")
     folder = table.path.parent
     include_dirs = tuple(_existing(table, folder, "include_dirs", Path.is_dir, "folder"))
     if ("sources" in table.values) == ("fusesoc" in table.values):
@@ -321,7 +331,7 @@ def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, 
         sources = tuple(_existing(table, folder, "sources", Path.is_file, "file"))
         if not sources:
             raise table.error(("sources",), "sources names no file")
-        return sources, include_dirs, defines
+        return sources, include_dirs, defines, v_language or V_LANGUAGES[0]
     from chaindp.cores.fusesoc import read_files
 
     given = _path(table, folder, "fusesoc", table.take(("fusesoc",), str))
@@ -332,7 +342,13 @@ def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, 
         files = read_files(given, target)
     except ChaindpError as error:
         raise table.error(("fusesoc",), f"fusesoc: {error}") from None
-    return files.sources, (*include_dirs, *files.include_dirs), {**files.defines, **defines}
+    described = V_LANGUAGES[files.v_is_systemverilog]
+    return (
+        files.sources,
+        (*include_dirs, *files.include_dirs),
+        {**files.defines, **defines},
+        v_language or described,
+    )
 
 
 def _existing(table: Table, folder: Path, key: str, there: Callable[[Path], bool], what: str) -> Iterator[Path]:

@@ -37,11 +37,12 @@ NAME = re.compile(r"(?P<relation>>=|<=|[<>=~^]?)(?P<name>[\w.-]*:[\w.-]*:[\w.-]+
 
 @dataclass(slots=True)
 class Files:
-    """Sources in compile order, include folders, and defines."""
+    """Sources in compile order, include folders, defines, and whether a file named .v is SystemVerilog."""
 
     sources: tuple[Path, ...] = ()
     include_dirs: tuple[Path, ...] = ()
     defines: dict[str, str] = field(default_factory=dict)
+    v_is_systemverilog: bool = False
 
 
 def read_files(path: Path, target: str = "default") -> Files:

@@ -46,7 +46,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
 
 OVERRIDABLE_TABLES = ("parameters", "defines", "clock", "reset", "input", "output", "options", "limits")
 OVERRIDABLE = (
-    *("summary", "kernel", "top", "sources", "fusesoc", "fusesoc_target", "include_dirs", "lint_off", "clock_mhz"),
+    *("summary", "kernel", "top", "sources", "fusesoc", "fusesoc_target", "include_dirs", "v_language"),
+    *("lint_off", "clock_mhz"),
     *OVERRIDABLE_TABLES,
 )
 

@@ -44,13 +44,16 @@ class LintMessage:
 class Port:
     """A port of the verilated top: its name in C++, its width in bits, and what it is stored in, in bytes.
 
-    width: 0 for what cannot be driven as one value
+    width:   0 for what cannot be driven as one value
+    storage: 0 for what is no vector of bits; Verilator does not say in which direction such a port goes
+    low:     the lower bound of its range
     """
 
     name: str
     is_input: bool
     width: int
     storage: int
+    low: int = 0
 
 
 def lint(core: Core) -> list[LintMessage]:
@@ -142,21 +145,31 @@ def _located(core: Core, message: LintMessage) -> LintMessage:
     return LintMessage(file, int(line), message.code, text)
 
 
-PORT = re.compile(r"VL_(IN|OUT|INOUT)(8|16|64|W|)\(&?([^,]+),(\d+),(\d+)(?:,(\d+))?\);")
+PORT = re.compile(r"VL_(IN|OUT|INOUT)(8|16|64|W|)\(&?([^,]+),(-?\d+),(-?\d+)(?:,(\d+))?\);")
+OPAQUE = re.compile(r"^    \S.* ?&(\w+);$", re.MULTILINE)
+"""A port that is no vector: an array, a struct, a real, a string."""
 
 
 def read_ports(header: Path) -> dict[str, Port]:
     """The ports of the model's class, from the generated header."""
+    text = header.read_text(encoding="utf-8", errors="replace")
     ports = {}
-    for direction, size, name, high, low, words in PORT.findall(header.read_text(encoding="utf-8", errors="replace")):
+    for direction, size, name, high, low, words in PORT.findall(text):
         storage = {"8": 1, "16": 2, "": 4, "64": 8}.get(size) or 4 * int(words)
-        # Verilator writes a name with two underscores in a row otherwise, because these are its own mark.
-        plain = name.replace("___05F", "__").strip("(&)").partition(")")[0]
         width = int(high) - int(low) + 1
-        if direction == "INOUT" or not name.isidentifier():
+        name, array, _ = name.strip("(&").partition(")")
+        if direction == "INOUT" or array:
             width = 0  # a port that goes both ways, or an array of ports
-        ports[plain] = Port(name, direction != "OUT", width, storage)
+        ports[_plain(name)] = Port(name, direction != "OUT", width, storage, int(low))
+    declared = text.partition("// PORTS\n")[2].partition("// CELLS\n")[0]
+    for name in OPAQUE.findall(declared):
+        ports[_plain(name)] = Port(name, True, 0, 0)
     return ports
+
+
+def _plain(name: str) -> str:
+    """A name of C++ as the RTL has it: Verilator marks a word of C++, and writes what C++ lacks as a number."""
+    return re.sub(r"__0([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), name.removeprefix("__SYM__"))
 
 
 def check_ports(core: Core, ports: Mapping[str, Port]) -> None:
@@ -174,6 +187,8 @@ def check_ports(core: Core, ports: Mapping[str, Port]) -> None:
             keys = (name, "ports", signal) if signal in stream.ports else (name, key)
             _check_port(core, ports, port, is_input, width, keys, f"{name}.{key}")
     for name, found in ports.items():
+        if found.storage == 0 and name not in driven:
+            raise InputError(f"{core.at('top')}: port {name} of {core.top} is {_OPAQUE}{_WRAP}")
         if found.is_input and name not in driven:
             hint = _hint(core, name)
             raise InputError(f"{core.at('top')}: input port {name} of {core.top} is driven by nothing{hint}")
@@ -196,11 +211,17 @@ def _check_port(
         there = ", ".join(port for port, found in ports.items() if found.is_input == is_input) or "none"
         raise InputError(f"{core.at(*keys)}: {core.top} has no {direction} port {name}; there is: {there:.400}")
     port = ports[name]
+    if port.storage == 0:
+        raise InputError(f"{core.at(*keys)}: port {name} of {core.top} is {_OPAQUE}, and by {key} it has {width} bits")
     if port.is_input != is_input:
         raise InputError(f"{core.at(*keys)}: port {name} of {core.top} is no {direction}")
     if port.width != width:
-        what = f"is {port.width} bits wide" if port.width else "is an array, or goes both ways"
-        raise InputError(f"{core.at(*keys)}: port {name} of {core.top} {what}, and by {key} it has {width}")
+        how = f"is {port.width} bits wide" if port.width else "is an array, or goes both ways"
+        what = f"port {name} of {core.top} {how}, and by {key} it has {width}"
+        for parameter, value in core.parameters.items():
+            if port.low < 0 and type(value) is int and value <= 0:
+                raise InputError(f"{core.at('parameters', parameter)}: with {parameter} = {value}, {what}")
+        raise InputError(f"{core.at(*keys)}: {what}")
 
 
 def _hint(core: Core, name: str) -> str:
@@ -208,4 +229,8 @@ def _hint(core: Core, name: str) -> str:
         return ": set input.keep = true"
     if name == core.input.port("tuser"):
         return ": set input.user_bits"
-    return "; a core has a clock, a reset and two streams: wrap it in a module that ties the others"
+    return _WRAP
+
+
+_OPAQUE = "an array, a struct, a real or a string"
+_WRAP = "; a core has a clock, a reset and two streams: wrap it in a module that ties the others"

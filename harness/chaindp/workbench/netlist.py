@@ -108,6 +108,7 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
     if frontend is Frontend.SLANG:
         # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
         words = ["-j", "1", "--top", core.top]
+        words += ["--map-keyword-version", f"{core.v_language}+*.v"]
         words += [word for folder in folders for word in ("-I", folder)]
         words += [word for name, value in core.defines.items() for word in ("-D", f"{name}={value}")]
         words += [word for name, value in values.items() for word in ("-G", f"{name}={value}")]
@@ -117,7 +118,11 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
         options = [f"-I{_quoted(folder)}" for folder in folders]
         options += [f"-D{name}={value}" for name, value in core.defines.items()]
         chosen = "".join(f" -chparam {name} {value}" for name, value in values.items())
-        read = " ".join(["read_verilog -sv", *options, *map(_quoted, sources)])
+        reads = []
+        for path, source in zip(core.sources, sources, strict=True):
+            plain = path.suffix == ".v" and core.v_language == "1364-2005"
+            reads.append(" ".join(["read_verilog", *([] if plain else ["-sv"]), *options, _quoted(source)]))
+        read = "\n".join(reads)
         read += f"\nhierarchy -check -top {core.top}{chosen}"
     return f"{read}\nsynth_ecp5 -top {core.top} -json /work/netlist.json\ntee -q -o /work/stat.json stat -json\n"
 
