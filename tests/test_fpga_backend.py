@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import chaindp_fpga
-from chaindp.backend import BackendOptions, Link, Platform, Support, TimeDomain
-from chaindp.cores import Core, CoreBackend, Pattern, Stalls, load_core
+from chaindp import cli
+from chaindp.backend import BackendOptions, Capability, Link, Platform, Support, TimeDomain
+from chaindp.cores import Core, CoreBackend, Pattern, Stalls, load_core, rtl_hash
+from chaindp.cores.description import KERNELS
 from chaindp.cores.model import USUAL_LINK
 from chaindp.errors import CapabilityError, InputError, PluginError, UsageError
 from chaindp.kernels import BUILTIN, KECCAK256
 from chaindp.kernels.hashes import pack
 from chaindp.plugins import Registry, load_plugins
-from chaindp.testing import BackendConformance, Keccak256Conformance, MerkleTreeConformance, Sha256Conformance
+from chaindp.testing import (
+    BackendConformance,
+    Keccak256Conformance,
+    MerkleRootConformance,
+    MerkleTreeConformance,
+    NttConformance,
+    Poseidon2Conformance,
+    Sha256Conformance,
+)
 from chaindp_fpga.catalogue import catalogue, hdl_folder, read_catalogue
 from conftest import REPOSITORY
 from core_rtl import DIGEST_TABLES, RTL, check_value, description, needs_simulator, write_core
+
+BUILTIN_NAMES = [spec.name for spec in BUILTIN]
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +87,101 @@ def test_who_serves_which_kernel(hdl: Path) -> None:
 
     usual = {"sha256": ["alpha"], "merkle_tree": ["tree", "tree-other"], "keccak256": ["zeta"]}
     assert serving("") == usual
-    # A device is its own core in the first place, and the usual ones for what it leaves.
-    assert serving("zeta-wide") == {**usual, "keccak256": ["zeta-wide"]}
-    assert serving("tree-other") == {**usual, "merkle_tree": ["tree-other", "tree"]}
+    # A device is its own core and no other; several are joined.
+    assert serving("zeta-wide") == {"keccak256": ["zeta-wide"]}
+    assert serving("tree-other") == {"merkle_tree": ["tree-other"]}
+    assert serving("tree-other+zeta-wide+tree") == {"merkle_tree": ["tree-other", "tree"], "keccak256": ["zeta-wide"]}
+    with pytest.raises(UsageError, match=r"two cores for keccak256, zeta and alpha-first: name one of them"):
+        known.serving("zeta+alpha-first")
+    with pytest.raises(UsageError, match=r"two cores for merkle_tree with sha256, tree-other and tree-other"):
+        known.serving("tree-other+tree-other")
+    # Beside others, a tree core that lacks a hash would be left out without a word.
+    with pytest.raises(UsageError, match=r"merkle_tree: no core builds trees with sha256; add one with \+"):
+        known.serving("tree+zeta")
+    for device in ("zeta+", "+zeta", "zeta+nothing", "+"):
+        with pytest.raises(UsageError, match="has no device"):
+            known.serving(device)
+
+
+def test_a_device_has_the_kernels_of_its_cores_and_no_other(hdl: Path, registry: Registry) -> None:
+    known = read_catalogue(hdl)
+    spec = replace(registry.backends["fpga"], devices=known.devices, resolve=known.resolve)
+    narrowed = replace(registry, backends={**registry.backends, "fpga": spec})
+
+    def declared(selector: str) -> dict[str, str]:
+        chosen, _ = narrowed.backend_spec(selector)
+        return {kernel: chosen.capability(kernel).reason for kernel in BUILTIN_NAMES if not chosen.supports(kernel)}
+
+    def supported(selector: str) -> set[str]:
+        return set(BUILTIN_NAMES) - set(declared(selector))
+
+    assert supported("fpga:zeta") == {"keccak256"}
+    assert declared("fpga:zeta")["sha256"] == "core zeta serves keccak256"
+    assert declared("fpga:zeta")["merkle_tree"] == "core zeta serves keccak256"
+    assert supported("fpga:zeta+alpha") == {"keccak256", "sha256"}
+    assert declared("fpga:zeta+alpha")["ntt"] == "cores zeta, alpha serve keccak256, sha256"
+    # A core of one hash does not serve what the kernel's contract says.
+    assert supported("fpga:tree") == set()
+    assert declared("fpga:tree")["merkle_tree"] == "no core builds trees with sha256"
+    assert supported("fpga:tree+tree-other") == {"merkle_tree"}
+    # The default device is all of them, as before.
+    assert narrowed.backend_spec("fpga")[0] is spec
+    # What is not there is said where it is opened.
+    assert narrowed.backend_spec("fpga:nothing") == (spec, "nothing")
+
+
+@needs_simulator
+def test_what_a_device_lacks_is_a_row_or_a_usage_error(
+    capsys: pytest.CaptureFixture[str], registry: Registry, tmp_path: Path
+) -> None:
+    device = f"fpga:{REPOSITORY / 'hdl' / 'sha256' / 'core.toml'}"
+    arguments = ["bench", "keccak256", "--backend", device, "--size", "10", "--repeat", "1", "--out", str(tmp_path)]
+    cli.main([*arguments, "--json"])
+    (row,) = [one for one in json.loads(capsys.readouterr().out)["rows"] if one["backend"] == device]
+    assert row["status"] == "skipped"
+    assert row["reason"].endswith("says keccak256 is not implemented: core sha256 serves sha256")
+    assert cli.main(["run", "--backend", f"merkleize={device}", "--mode", "model", "--out", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert f"--backend merkleize={device}: fpga does not implement keccak256, trie_hash" in captured.err
+    backend = registry.open_backend(device)
+    assert registry.kernel_set(backend).supported == {"sha256"}
+
+
+def test_a_path_may_have_a_plus(tmp_path: Path) -> None:
+    mine = add_core(tmp_path / "c++", "a+b", "keccak256", core={"name": "mine"})
+    other = add_core(tmp_path / "c++", "other", "sha256")
+    known = read_catalogue(tmp_path / "none")
+    device = known.resolve(f"{mine}+{other}")
+    assert device is not None
+    assert device.summary == "keccak256 by mine; sha256 by other"
+    assert [core.label for core in known.chosen(f"{mine}+{other}")] == ["mine", "other"]
+
+
+def test_limits_of_a_core_are_told_and_kept(tmp_path: Path) -> None:
+    tree = {**TREE, "options": {"hash": "keccak256", "max_depth": 3}}
+    add_core(tmp_path, "small", "merkle_root", '[configurations.other]\noptions = { hash = "sha256" }\n', **tree)
+    ntt: dict[str, Mapping[str, object]] = {
+        "input": {"bytes": 4, "keep": False, "user_bits": 4},
+        "output": {"bytes": 4},
+        "options": {"min_log2_size": 10, "max_log2_size": 10},
+    }
+    add_core(tmp_path, "fixed", "ntt", **ntt)
+    known = read_catalogue(tmp_path)
+    capabilities = chaindp_fpga.capabilities_of(known)
+    assert capabilities["ntt"] == Capability(reason="transforms of 2^10 elements")
+    assert "trees of up to 2^3 leaves" in capabilities["merkle_root"].reason
+    backend = CoreBackend("tiny", BackendOptions(), known.serving(""))
+    with pytest.raises(
+        CapabilityError, match=r"core fixed: its smallest transform is 2\^10, and rows of 2\^1 elements"
+    ):
+        backend.ntt(np.zeros((1, 2), np.uint32))
+    with pytest.raises(CapabilityError, match=r"core small: its largest tree is over 2\^3 leaves, and 9 were given"):
+        backend.merkle_root(np.zeros((9, 32), np.uint8))
+    path = tmp_path / "fixed" / "core.toml"
+    path.write_text(path.read_text().replace("min_log2_size = 10", "min_log2_size = 11"))
+    with pytest.raises(UsageError, match=r"options\.min_log2_size is 11, and max_log2_size 10"):
+        load_core(path)
 
 
 def test_devices_are_the_default_and_every_configuration(hdl: Path) -> None:
@@ -126,6 +233,8 @@ def test_a_path_is_a_device(hdl: Path, tmp_path_factory: pytest.TempPathFactory)
         assert device.name == name
         assert known.serving(name)["keccak256"][0].label == label
     assert known.resolve("nothing") is None
+    assert known.resolve("n" * 300) is None
+    assert known.resolve("a\0b") is None
     with pytest.raises(UsageError, match=r"there is no such file"):
         known.resolve(str(mine.parent / "none.toml"))
     with pytest.raises(UsageError, match="no configuration 'slow'; there is: fast"):
@@ -148,8 +257,28 @@ def test_ours_are_found_in_the_repository_and_in_an_installed_package(tmp_path: 
 
 
 def test_every_core_of_ours_is_described_right() -> None:
-    assert catalogue().broken == {}
-    assert {"keccak256", "sha256", "merkle_tree"} <= set(catalogue().serving(""))
+    known = catalogue()
+    assert known.broken == {}
+    # One folder a core, one row a configuration; and together they have every kernel that a core may have.
+    folders = {path.parent.name for path in (REPOSITORY / "hdl").glob("*/core.toml")}
+    assert {core.name for core in known.cores.values()} == folders
+    for path in (REPOSITORY / "hdl").glob("*/core.toml"):
+        sections = set(re.findall(r"^\[configurations\.(\w+)\]", path.read_text(), re.MULTILINE))
+        assert {core.configuration for core in known.cores.values() if core.path.parent == path.parent} == {
+            "",
+            *sections,
+        }
+    supported = {
+        name for name, found in chaindp_fpga.capabilities_of(known).items() if found.support is Support.SUPPORTED
+    }
+    assert supported == set(KERNELS)
+    for core in known.cores.values():
+        # What the host is told and what the RTL is given are two places that have to agree.
+        if core.kernel == "ntt":
+            assert core.options["max_log2_size"] == core.parameters["MaxLog2Size"]
+        if "max_depth" in core.options:
+            assert core.options["max_depth"] == core.parameters["MaxDepth"]
+            assert core.options["hash"] == ("keccak256", "sha256")[int(core.parameters["Hash"])]
 
 
 def test_importing_it_runs_no_tool() -> None:
@@ -199,6 +328,19 @@ def test_provenance_names_tools_flags_and_rtl(registry: Registry) -> None:
     assert "-O3" in environment["flags"]
     assert set(environment["cores"]) == set(catalogue().cores)
     assert all(re.fullmatch(r"[0-9a-f]{64}", core["rtl_sha256"]) for core in environment["cores"].values())
+    backend = registry.open_backend(f"fpga:{REPOSITORY / 'examples' / 'core' / 'core.toml'}")
+    backend.warm_up(["keccak256"])
+    environment = registry.environment(pytest.fail)["fpga"]
+    assert isinstance(environment, dict)
+    core = load_core(REPOSITORY / "examples" / "core")
+    assert {
+        "label": "keccak_stream",
+        "path": "examples/core/core.toml",
+        "kernel": "keccak256",
+        "clock_mhz": 80.0,
+        "parameters": {},
+        "rtl_sha256": rtl_hash(core),
+    } in environment["opened"]
     findings = chaindp_fpga.chaindp_backends()[0].diagnose
     assert findings is not None
     assert [finding.name for finding in findings()] == ["verilator", "C++ compiler", "make", "perl", "cores"]
@@ -304,6 +446,53 @@ def test_identical_builds_share_a_simulation(digest: Core) -> None:
 
 
 @needs_simulator
+def test_a_core_that_shares_a_build_keeps_its_own_limit(digest: Core, tmp_path: Path) -> None:
+    shutil.copytree(digest.path.parent, tmp_path / "patient")
+    path = tmp_path / "patient" / "core.toml"
+    path.write_text(path.read_text().replace("idle_cycles = 500", "idle_cycles = 700"))
+    backend = CoreBackend("tiny", BackendOptions(), {"keccak256": [digest]})
+    backend.warm_up(["keccak256"])
+    patient = load_core(path)
+    shared = CoreBackend("tiny", BackendOptions(), {"keccak256": [digest, patient]})
+    assert shared._simulation(digest) is shared._simulation(patient)
+    shared.cores = {"keccak256": (patient,)}
+    with pytest.raises(PluginError, match="no beat has moved for 700 cycles"):
+        shared.keccak256(*pack([bytes([7]) * 4]))
+
+
+@needs_simulator
+def test_only_what_was_sent_is_counted(backend: CoreBackend) -> None:
+    data, offsets = pack([GOOD])
+    backend.keccak256(np.concatenate([data, data]), offsets)
+    assert backend.take_simulated_times().to_bytes == len(data)
+
+
+def test_a_core_is_built_while_another_answers(hdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = read_catalogue(hdl)
+    slow, quick = known.cores["zeta"], known.cores["alpha"]
+    building, go_on = threading.Event(), threading.Event()
+
+    def build(core: Core, flavour: object) -> SimpleNamespace:
+        if core is slow:
+            building.set()
+            assert go_on.wait(30)
+        return SimpleNamespace(core=core, key=core.label)
+
+    monkeypatch.setattr("chaindp.cores.backend.build", build)
+    monkeypatch.setattr("chaindp.cores.backend.Simulation", lambda built: built)
+    backend = CoreBackend("tiny", BackendOptions(), {"keccak256": slow, "sha256": quick})
+    thread = threading.Thread(target=backend._simulation, args=(slow,))
+    thread.start()
+    assert building.wait(30)
+    other = threading.Thread(target=backend._simulation, args=(quick,), daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()
+    go_on.set()
+    thread.join(30)
+
+
+@needs_simulator
 @pytest.mark.parametrize(
     ("first", "said"),
     [
@@ -405,3 +594,21 @@ class TestSha256(Whole, Sha256Conformance): ...
 @needs_simulator
 @pytest.mark.slow
 class TestMerkleTree(Whole, MerkleTreeConformance): ...
+
+
+@needs_simulator
+@pytest.mark.slow
+class TestMerkleRoot(Whole, MerkleRootConformance):
+    largest = 1 << 12
+
+
+@needs_simulator
+@pytest.mark.slow
+class TestPoseidon2(Whole, Poseidon2Conformance):
+    largest = 1 << 12
+
+
+@needs_simulator
+@pytest.mark.slow
+class TestNtt(Whole, NttConformance):
+    largest_log2 = 10

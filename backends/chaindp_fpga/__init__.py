@@ -1,4 +1,4 @@
-"""The FPGA backend: our cores of ``hdl/``, or one of the user's in the place of ours, simulated with Verilator.
+"""The FPGA backend: our cores of ``hdl/``, or those that the user names, theirs or ours, simulated with Verilator.
 
 Importing this module, which happens whenever plugins are listed, reads the cores' descriptions and runs no tool.
 """
@@ -8,27 +8,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from chaindp import hookimpl
-from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, Device, Finding, Support
+from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, Device, Finding
+from chaindp.cores.description import KERNELS
 from chaindp_fpga.catalogue import Catalogue, catalogue
 
 __all__ = ["chaindp_backends", "chaindp_environment"]
 
 COMPOSED = "no core of its own: the harness composes it of keccak256"
-NOT_WRITTEN = {
-    "merkle_update": COMPOSED,
-    "merkle_open": COMPOSED,
-    "trie_hash": COMPOSED,
+NO_CORE = "no core of it is there"
+REASONS = {
+    **dict.fromkeys(KERNELS, NO_CORE),
+    **dict.fromkeys(("merkle_update", "merkle_open", "trie_hash"), COMPOSED),
     "ecrecover": "there is no core for elliptic curves",
 }
+"""Every kernel, and why it is not there where no core serves it."""
 
 
 def _open(options: BackendOptions) -> Backend:
     from chaindp.cores import CoreBackend
     from chaindp.cores.toolchain import find_toolchain
+    from chaindp_fpga.provenance import note
 
     # Said when the backend is opened, not in the middle of a run.
     find_toolchain()
-    return CoreBackend("fpga", options, catalogue().serving(options.device))
+    return CoreBackend("fpga", options, catalogue().serving(options.device), opened=note)
 
 
 def _devices() -> Sequence[Device]:
@@ -46,14 +49,8 @@ def _diagnose() -> Sequence[Finding]:
 
 
 def capabilities_of(known: Catalogue) -> dict[str, Capability]:
-    """What cores can serve, each kernel in full: trees take either hash."""
-    capabilities = {}
-    for kernel, cores in known.serving("").items():
-        lacking = known.lacking(kernel, cores)
-        capabilities[kernel] = Capability(Support.NOT_IMPLEMENTED, lacking) if lacking else Capability()
-    for kernel, reason in NOT_WRITTEN.items():
-        capabilities.setdefault(kernel, Capability(Support.NOT_IMPLEMENTED, reason))
-    return capabilities
+    """What the default device serves: the usual cores, together."""
+    return {kernel: known.declared(known.serving(""), kernel, reason) for kernel, reason in REASONS.items()}
 
 
 @hookimpl

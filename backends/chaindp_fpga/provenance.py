@@ -1,14 +1,37 @@
-"""What a run's ``run.json`` says of the simulated cores: tools, flags, and the hash of every core's RTL."""
+"""What ``run.json`` says of the simulated cores: tools, flags, every core's hash, and which cores were opened."""
 
 from __future__ import annotations
 
-from chaindp.cores import Flavour, rtl_hash
+import threading
+
+from chaindp.cores import Built, Flavour, rtl_hash
 from chaindp.cores.build import build_flags
 from chaindp.cores.toolchain import find_compiler, find_verilator
 from chaindp.errors import ChaindpError
 from chaindp_fpga.catalogue import Catalogue
 
-__all__ = ["environment"]
+__all__ = ["environment", "note"]
+
+SHOWN = 3
+"""Parts of a description's path that are kept, from its end: what is before them is private to a machine."""
+
+_opened: dict[tuple[str, str], dict[str, object]] = {}
+_lock = threading.Lock()
+
+
+def note(built: Built) -> None:
+    """Remember a core that this process has opened, whoever's it is."""
+    core = built.core
+    row = {
+        "label": core.label,
+        "path": "/".join(core.path.parts[-SHOWN:]),
+        "kernel": core.kernel,
+        "clock_mhz": core.clock_mhz,
+        "parameters": dict(core.parameters),
+        "rtl_sha256": built.rtl_hash,
+    }
+    with _lock:
+        _opened[str(core.path), built.key] = row
 
 
 def environment(known: Catalogue) -> dict[str, object]:
@@ -34,4 +57,11 @@ def environment(known: Catalogue) -> dict[str, object]:
             }
             for name, core in known.cores.items()
         },
+        "opened": _rows(),
     }
+
+
+def _rows() -> list[dict[str, object]]:
+    """The cores that were opened until now, the user's own among them."""
+    with _lock:
+        return [row for _, row in sorted(_opened.items())]

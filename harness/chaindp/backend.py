@@ -76,12 +76,15 @@ class Device:
     details: what the device says of itself, JSON values only: driver, compute units, memory; ``kind``, where it is
              there, is shown as the device's kind
     aliases: other names that select it; no two devices of a backend share one
+    capabilities: what this device has of the kernels, in the form of ``BackendSpec.capabilities``, where that is not
+             what its backend says; None where it is. A kernel that is not named is not implemented
     """
 
     name: str
     summary: str
     details: Mapping[str, object] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    capabilities: Mapping[str, Capability] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import importlib.metadata
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,7 +97,24 @@ class Registry:
         return tuple(row for row in self.plugins if row.status != "ok")
 
     def backend_spec(self, selector: str) -> tuple[BackendSpec, str]:
-        """The spec and the device that ``name`` or ``name:device`` selects; UsageError for an unknown name."""
+        """The spec and the device that ``name`` or ``name:device`` selects; UsageError for an unknown name.
+
+        Its capabilities are those of the device, where that has some of its own. A device that is not there leaves them
+        as they are: what opens it says so.
+        """
+        spec, device = self._selected(selector)
+        if not device:
+            return spec, device
+        try:
+            found = self._find(spec, device)
+        except PluginError:
+            return spec, device
+        if found is None or found[0].capabilities is None:
+            return spec, device
+        return replace(spec, capabilities=found[0].capabilities), device
+
+    def _selected(self, selector: str) -> tuple[BackendSpec, str]:
+        """The spec as its plugin yields it, and the name of the device."""
         name, colon, device = selector.partition(":")
         if colon and not device:
             raise UsageError(f"backend {selector!r} names no device after the colon")
@@ -105,7 +122,7 @@ class Registry:
 
     def devices(self, name: str) -> tuple[Device, ...]:
         """The devices of a backend that are there now, the default one first; PluginError where listing them fails."""
-        spec, _ = self.backend_spec(name)
+        spec, _ = self._selected(name)
         provider = self.providers["backend", spec.name]
         try:
             found = tuple(spec.devices())
@@ -123,28 +140,37 @@ class Registry:
 
         Aliases are found in any case of letters. UsageError for an unknown name, PluginError where there is no device.
         """
-        spec, name = self.backend_spec(selector)
+        spec, name = self._selected(selector)
         devices = self.devices(spec.name)
         if not devices:
             raise PluginError(self.why_no_device(spec.name))
         if not name:
             return devices[0], ""
-        for device in devices:
-            if name in (device.name, *device.aliases):
-                return device, name
-        for device in devices:
-            for alias in device.aliases:
-                if alias.casefold() == name.casefold():
-                    return device, alias
-        named = spec.resolve(name) if spec.resolve is not None else None
-        if named is not None:
-            return named, named.name
+        known = self._find(spec, name, devices)
+        if known is not None:
+            return known
         shown = ", ".join(f"{spec.name}:{found.name}" if found.name else spec.name for found in devices)
         also = ", ".join(f"{spec.name}:{alias}" for found in devices for alias in found.aliases)
         raise UsageError(
             f"backend {spec.name} has no device {name!r}; there is: {shown}"
             + (f" (also by the names {also})" if also else "")
         )
+
+    def _find(self, spec: BackendSpec, name: str, devices: Sequence[Device] | None = None) -> tuple[Device, str] | None:
+        """A device by its name, by an alias in any case of letters, or as the backend resolves it; None: there is none.
+
+        devices: those of the backend, where they have been listed already
+        """
+        listed = self.devices(spec.name) if devices is None else devices
+        for device in listed:
+            if name in (device.name, *device.aliases):
+                return device, name
+        for device in listed:
+            for alias in device.aliases:
+                if alias.casefold() == name.casefold():
+                    return device, alias
+        named = spec.resolve(name) if spec.resolve is not None else None
+        return (named, named.name) if named is not None else None
 
     def why_no_device(self, name: str) -> str:
         """Why a backend that lists no device has none: what it says when it is opened all the same."""
@@ -203,7 +229,7 @@ class Registry:
         """The kernels that ``backend`` declares, to call from host arrays; ``keep`` keeps what an audit compares."""
         from chaindp.kernels.kernelset import KernelSet
 
-        spec = select(self.backends, backend.name, "backend")
+        spec, _ = self.backend_spec(backend.label)
         return KernelSet(backend, frozenset(name for name in spec.capabilities if spec.supports(name)), keep)
 
     def environment(self, warn: Callable[[str], None]) -> dict[str, object]:

@@ -194,7 +194,7 @@ def _vet(
         contender.skipped = f"backend {selector} does not open with profiling: {error}"
         return contender
     backend = contender.kernels.backend
-    capability = registry.backends[backend.name].capability(spec.name)
+    capability = registry.backend_spec(selector)[0].capability(spec.name)
     if spec.name not in contender.kernels.supported:
         contender.skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
     elif backend.time_domain is not TimeDomain.WALL and not contender.simulates:

@@ -120,7 +120,7 @@ class LocalSide:
         """See ``Side``."""
         spec = self._spec(job)
         backend, supported = self._backend, self._kernels.supported
-        capability = self._registry.backends[backend.name].capability(spec.name)
+        capability = self._registry.backend_spec(backend.label)[0].capability(spec.name)
         skipped = ""
         if spec.name not in supported:
             skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)

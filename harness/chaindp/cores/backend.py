@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.backend import Backend, BackendOptions, Platform, SimulatedTimes, TimeDomain
-from chaindp.cores.build import Flavour, build
+from chaindp.cores.build import Built, Flavour, build
 from chaindp.cores.description import Core
 from chaindp.cores.model import call_times, stated
 from chaindp.cores.packets import PACKETS
@@ -44,6 +44,7 @@ class CoreBackend(Backend):
              how trees with either hash are served
     stalls:  how the host holds up every call; not at all by default
     flavour: of the builds
+    opened:  is told of every core that is built and opened
 
     Calls are safe from any thread; those that one core serves wait for each other. A core is built when it is first
     needed, or by ``warm_up``. A fault of a core is a PluginError that names kernel, fault, cycle and packet.
@@ -59,6 +60,7 @@ class CoreBackend(Backend):
         *,
         stalls: Stalls | None = None,
         flavour: Flavour = Flavour.FAST,
+        opened: Callable[[Built], None] = lambda built: None,
     ) -> None:
         super().__init__(name, options)
         self.platform = options.platform
@@ -69,8 +71,10 @@ class CoreBackend(Backend):
             for core in served_by:
                 if core.kernel != kernel:
                     raise PluginError(f"backend {self.label}: core {core.label} serves {core.kernel}, not {kernel}")
-        self._stalls, self._flavour = stalls, flavour
+        self._stalls, self._flavour, self._opened = stalls, flavour, opened
         self._lock = threading.Lock()
+        # A core is built under its own lock: those that are there already answer meanwhile.
+        self._building = {core: threading.Lock() for served_by in self.cores.values() for core in served_by}
         self._of_core: dict[Core, Simulation] = {}
         self._of_build: dict[str, Simulation] = {}
         self._calls = threading.local()
@@ -117,13 +121,18 @@ class CoreBackend(Backend):
 
     def _simulation(self, core: Core) -> Simulation:
         """The simulation of a core, opened on first use; one for all cores that are built alike."""
-        with self._lock:
-            if core not in self._of_core:
-                built = build(core, self._flavour)
+        with self._building[core]:
+            with self._lock:
+                simulation = self._of_core.get(core)
+            if simulation is not None:
+                return simulation
+            built = build(core, self._flavour)
+            self._opened(built)
+            with self._lock:
                 if built.key not in self._of_build:
                     self._of_build[built.key] = Simulation(built)
                 self._of_core[core] = self._of_build[built.key]
-            return self._of_core[core]
+                return self._of_core[core]
 
     def _core_for(self, kernel: str, args: tuple[Any, ...]) -> Core:
         """The first core of a kernel that can serve these arguments; CapabilityError with the reasons of all."""
@@ -146,7 +155,12 @@ class CoreBackend(Backend):
             return packets.nothing(checked)
         packed = packets.pack(core, checked)
         transfer = self._simulation(core).run(
-            packed.data, packed.offsets, packed.out_bytes, user=packed.user, stalls=self._stalls
+            packed.data,
+            packed.offsets,
+            packed.out_bytes,
+            user=packed.user,
+            stalls=self._stalls,
+            idle_cycles=core.idle_cycles,
         )
         where = f"backend {self.label}: {kernel} by core {core.label}"
         if transfer.faults:
@@ -156,7 +170,7 @@ class CoreBackend(Backend):
             result = packets.unpack(core, checked, transfer)
         except PluginError as error:
             raise PluginError(f"{where}: {error}") from None
-        self._account(core, transfer, packets.operations(checked), len(packed.data), len(transfer.data))
+        self._account(core, transfer, packets.operations(checked), int(packed.offsets[-1]), len(transfer.data))
         return result
 
     def _account(self, core: Core, transfer: Transfer | None, operations: int, to_bytes: int, from_bytes: int) -> None:

@@ -33,6 +33,9 @@ V_LANGUAGES = ("1364-2005", "1800-2017")
 HASHES = ("keccak256", "sha256")
 FIELDS = ("babybear",)
 
+MAX_DEPTH = 32
+"""log2 of the most leaves that any tree core is asked for; one with a smaller stack says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -56,11 +59,12 @@ class Option:
 KERNELS: Mapping[str, Mapping[str, Option]] = {
     "keccak256": {"padding": Option("core", ("core", "host"))},
     "sha256": {"padding": Option("core", ("core", "host"))},
-    "merkle_root": {"hash": Option("keccak256", HASHES)},
-    "merkle_tree": {"hash": Option("keccak256", HASHES)},
+    "merkle_root": {"hash": Option("keccak256", HASHES), "max_depth": Option(MAX_DEPTH, low=0, high=MAX_DEPTH)},
+    "merkle_tree": {"hash": Option("keccak256", HASHES), "max_depth": Option(MAX_DEPTH, low=0, high=MAX_DEPTH)},
     "poseidon2": {"field": Option("babybear", FIELDS)},
     "ntt": {
         "field": Option("babybear", FIELDS),
+        "min_log2_size": Option(0, low=0, high=27),
         "max_log2_size": Option(16, low=0, high=27),
         "order": Option("natural", ("natural", "bit_reversed")),
     },
@@ -272,7 +276,11 @@ def _options(table: Table, kernel: str) -> dict[str, str | int]:
         problem = known[name].problem(value)
         if problem:
             raise table.error(("options", name), f"options.{name} is {value!r:.80}, {problem}")
-    return {name: given.get(name, option.default) for name, option in known.items()}
+    options = {name: given.get(name, option.default) for name, option in known.items()}
+    if kernel == "ntt" and options["min_log2_size"] > options["max_log2_size"]:
+        problem = f"options.min_log2_size is {options['min_log2_size']}, and max_log2_size {options['max_log2_size']}"
+        raise table.error(("options", "min_log2_size"), problem)
+    return options
 
 
 def _parameters(table: Table) -> dict[str, int | bool | str]:
@@ -402,6 +410,9 @@ def _check_widths(table: Table, core: Core) -> None:
     unit_in = {"merkle_root": 32, "merkle_tree": 32, "poseidon2": 64, "ntt": 4}.get(core.kernel, 1)
     if core.options.get("padding") == "host":
         unit_in = BLOCK[core.kernel]
+    if core.kernel in BLOCK and core.options["padding"] == "core" and not core.input.keep:
+        problem = f"input.keep is missing: an empty message of {core.kernel} is a beat without a byte, which tkeep says"
+        raise table.error(("input",), problem)
     if unit_in % core.input.bytes and not core.input.keep:
         problem = f"input.bytes is {core.input.bytes}: a packet of {core.kernel} is a multiple of {unit_in} bytes"
         raise table.error(

@@ -136,8 +136,10 @@ class TreePackets(Packets):
         return 1 if len(args[0]) else 0
 
     def refusal(self, core: Core, args: Args) -> str:
-        """A core has one hash."""
-        have = core.options["hash"]
+        """A core has one hash, and a stack of a size."""
+        have, deepest = core.options["hash"], int(core.options["max_depth"])
+        if len(args[0]) > 1 << deepest:
+            return f"its largest tree is over 2^{deepest} leaves, and {len(args[0])} were given"
         return "" if have == args[1] else f"it builds trees with {have}, not with {args[1]}"
 
     def _packed(self, leaves: np.ndarray, out_bytes: int) -> Packed:
@@ -277,8 +279,10 @@ class NttPackets(Packets):
         return np.empty(args[0].shape, dtype=np.uint32)
 
     def refusal(self, core: Core, args: Args) -> str:
-        """A core has one field, and a largest size."""
-        largest = int(core.options["max_log2_size"])
+        """A core has one field, a smallest and a largest size."""
+        smallest, largest = int(core.options["min_log2_size"]), int(core.options["max_log2_size"])
+        if args[2] < smallest:
+            return f"its smallest transform is 2^{smallest}, and rows of 2^{args[2]} elements were given"
         if args[2] > largest:
             return f"its largest transform is 2^{largest}, and rows of 2^{args[2]} elements were given"
         return _other_field(core, args[1])

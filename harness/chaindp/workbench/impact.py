@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from chaindp.backend import Link, Platform
+from chaindp.backend import Device, Link, Platform
 from chaindp.cores.build import build
 from chaindp.cores.description import Core
 from chaindp.cores.model import LINKS
@@ -251,18 +251,37 @@ Pairs = Mapping[bool, Sequence[tuple[PassResult, PassResult]]]
 
 
 def _backend(core: Core, installed: Registry, stage: Stage) -> tuple[Registry, str]:
-    """The backend that serves the stage by the core, and where it is: the core alone, or beside our cores.
+    """The backend that serves the stage by the core alone, or with the cores beside it that the selector names.
 
-    A core for trees serves no message; the installed backend that takes a ``core.toml`` for a device has the rest.
+    A core for trees serves no message, and has one hash of two: an installed backend that takes a ``core.toml`` for a
+    device lists cores for the rest.
     """
-    if not kernels_needed([core.kernel], KERNELS_NEEDED[stage]):
+    lacking = kernels_needed([core.kernel], KERNELS_NEEDED[stage])
+    if not lacking:
         return core_registry(installed, core, None), BACKEND
+    device = f"{core.path}#{core.configuration}" if core.configuration else str(core.path)
     for spec in installed.backends.values():
-        device = f"{core.path}#{core.configuration}" if core.configuration else str(core.path)
-        if spec.simulates and spec.resolve is not None and spec.resolve(device) is not None:
-            return installed, f"{spec.name}:{device}"
-    lacking = ", ".join(kernels_needed([core.kernel], KERNELS_NEEDED[stage]))
-    raise UsageError(f"stage {stage} needs {lacking} beside {core.kernel}, and no installed backend simulates them")
+        if not spec.simulates or spec.resolve is None or spec.resolve(device) is None:
+            continue
+        beside = [_listed(spec.devices(), kernel, None) for kernel in lacking]
+        if "hash" in core.options:
+            (other,) = {"keccak256", "sha256"} - {core.options["hash"]}
+            beside.append(_listed(spec.devices(), core.kernel, other))
+        if all(beside):
+            return installed, f"{spec.name}:{'+'.join([device, *beside])}"
+    raise UsageError(
+        f"stage {stage} needs {', '.join(lacking)} beside {core.kernel}, and no installed backend simulates them"
+    )
+
+
+def _listed(devices: Sequence[Device], kernel: str, hash_name: object) -> str:
+    """The first device that is a core for a kernel, with this hash where it has one; empty where there is none."""
+    for device in devices:
+        options = device.details.get("options", {})
+        found = options.get("hash") if isinstance(options, Mapping) else None
+        if device.details.get("kernel") == kernel and found == hash_name:
+            return device.name
+    return ""
 
 
 def _result(
