@@ -127,7 +127,7 @@ def test_a_configuration_replaces_what_it_names_and_nothing_else(folder: Path) -
     tree = load_core(path, "tree")
     assert (tree.kernel, tree.top, tree.clock_mhz) == ("merkle_root", "tree", 80.5)
     # Another kernel has other options, and those of the first one do not remain.
-    assert tree.options == {"hash": "sha256"}
+    assert tree.options == {"hash": "sha256", "max_depth": 32}
 
 
 def test_a_folder_stands_for_the_description_in_it(folder: Path) -> None:
@@ -153,7 +153,8 @@ user_bits = 5
 bytes = 4
 """
     core = load_core(write(folder, text))
-    assert core.options == {"field": "babybear", "max_log2_size": 16, "order": "natural"}
+    assert core.options == {"field": "babybear", "min_log2_size": 0, "max_log2_size": 16, "order": "natural"}
+    assert core.v_language == "1364-2005"
     assert (core.summary, core.include_dirs, core.defines, core.parameters, core.lint_off) == ("", (), {}, {}, ())
     assert (core.reset.active_low, core.reset.cycles, core.idle_cycles) == (True, 4, 100_000)
     assert (core.input.prefix, core.output.prefix) == ("s_axis", "m_axis")
@@ -250,7 +251,26 @@ MISTAKES = {
     "a parameter too large": ("= 24", f"= {1 << 64}", "Rounds", f"parameters.Rounds is {1 << 64}, which takes more"),
     "a line end in a parameter": ('"x"', '"x\\ny"', "Name", "parameters.Name holds a character that cannot be printed"),
     "no clock": ('[clock]\nport = "clk"\n', "", "name", "[clock] is missing"),
-    "a clock of no table": ('[clock]\nport = "clk"\n', "", "name", "[clock] is missing"),
+    "a clock of no table": (
+        GOOD,
+        'clock = "clk"\n' + GOOD.replace('[clock]\nport = "clk"\n', ""),
+        'clock = "clk"',
+        "clock is a string, expected a table",
+    ),
+    "a clock of 400 digits": ("= 120", "= " + "9" * 400, "clock_mhz", "clock_mhz is an integer of 1329 bits"),
+    "a clock of 5000 digits": ("= 120", "= " + "9" * 5000, "clock_mhz", "not TOML: a number has too many digits"),
+    "a clock of 5000 hexadecimal digits": (
+        "= 120",
+        "= 0x" + "9" * 5000,
+        "clock_mhz",
+        "clock_mhz is an integer of 20000 b",
+    ),
+    "a language of .v that is none": (
+        "clock_mhz = 120",
+        'clock_mhz = 120\nv_language = "vhdl"',
+        "v_language",
+        'v_language is \'vhdl\', expected "1364-2005" or "1800-2017"',
+    ),
     "no port of the clock": ('port = "clk"\n', "", "[clock]", "clock.port is missing"),
     "a level that is none": ('"high"', '"up"', "active", 'reset.active is \'up\', expected "low" or "high"'),
     "a reset of no cycles": ("cycles = 7", "cycles = 0", "cycles", "reset.cycles is 0, expected 1 to 10000"),
@@ -326,6 +346,21 @@ SAID = {
     ),
 }
 SAID["a last beat without a tkeep"] = SAID["a tkeep without one"]
+
+
+@pytest.mark.parametrize("character", ["\\u001b", "\\u2028", "\\u0085", "\\u0000"])
+def test_a_summary_is_one_line_that_can_be_printed(folder: Path, character: str) -> None:
+    text = re.sub(r"^summary = .*$", lambda _: f'summary = "a{character}b"', GOOD, count=1, flags=re.MULTILINE)
+    with pytest.raises(UsageError) as caught:
+        load_core(write(folder, text))
+    assert "summary is" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    for name in ("n" * 300, "a\0b"):
+        with pytest.raises(UsageError):
+            load_core(name)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,10 +15,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaindp.cores import ALWAYS, Built, Fault, Flavour, Kind, Pattern, Reset, Simulation, Stalls, Trace, Transfer
+from chaindp.cores import (
+    ALWAYS,
+    Built,
+    Fault,
+    Flavour,
+    Kind,
+    Pattern,
+    Reset,
+    Simulation,
+    Stalls,
+    Trace,
+    Transfer,
+    build,
+    load_core,
+)
 from chaindp.errors import InputError, UsageError
 from chaindp.kernels.hashes import pack
-from core_rtl import DIGEST_TABLES, Planted, built_core, check_value, needs_simulator, random_messages
+from core_rtl import (
+    DIGEST_TABLES,
+    RTL,
+    Planted,
+    built_core,
+    check_value,
+    needs_simulator,
+    random_messages,
+    write_core,
+)
 
 pytestmark = needs_simulator
 
@@ -211,6 +234,61 @@ def test_an_output_after_the_last_packet(simulation: Simulation) -> None:
     assert packets(transfer) == [check_value(message) for message in messages]
 
 
+def test_an_output_that_comes_late_after_the_last_packet(tmp_path: Path) -> None:
+    # The second one of a packet comes once more 60 cycles later.
+    rtl = (RTL / "digest.sv").read_text()
+    late = {
+        "if (count_q >= 16'(Latency) &&": "if (count_q >= (again_q ? 16'd60 : 16'd50) &&",
+        "              if (!(fault_q == EmitsTwice && !again_q)) begin": (
+            "              if (fault_q == EmitsTwice && !again_q) state_q <= Work;\n              else begin"
+        ),
+    }
+    for before, becomes in late.items():
+        assert rtl.count(before) == 1
+        rtl = rtl.replace(before, becomes)
+    with Simulation(build(load_core(write_core(tmp_path, "digest", rtl, **DIGEST_TABLES)))) as simulation:
+        transfer = run(simulation, [b"abc"], {0: Planted.EMITS_TWICE})
+        assert [fault.kind for fault in transfer.faults] == [Kind.EXTRA]
+        assert run(simulation, [b"abc"], {0: Planted.EMITS_TWICE}, drain=32).faults == ()
+        simulation.reset()
+        # It is twice what the packet took: 51 cycles of work, four beats out.
+        quiet = run(simulation, [b"abc"])
+        assert quiet.faults == ()
+        assert quiet.simulated - quiet.cycles == pytest.approx(2 * 55, abs=6)
+
+
+TAGGED: dict[str, Mapping[str, object]] = {**DIGEST_TABLES, "output": {"bytes": 8, "user_bits": 4}}
+TAG = "    output logic        m_axis_tlast,\n    output logic [ 3:0] m_axis_tuser\n"
+
+
+def tagged(folder: Path, tag: str) -> Path:
+    """The stand-in with an output tuser."""
+    rtl = (RTL / "digest.sv").read_text().replace("    output logic        m_axis_tlast\n", TAG)
+    rtl = rtl.replace("  assign m_axis_tdata =", f"  assign m_axis_tuser = {tag};\n  assign m_axis_tdata =")
+    return write_core(folder, "digest", rtl, **TAGGED)
+
+
+def test_tuser_of_the_output_is_of_the_beats_that_are_there(tmp_path: Path) -> None:
+    messages = random_messages(27, (8, 8, 8))
+    with Simulation(build(load_core(tagged(tmp_path, "{2'b0, beat_q}")))) as simulation:
+        # The reset takes back a packet of which three beats were out already.
+        for after in range(12):
+            transfer = run(simulation, messages, resets=[Reset(0, 1, 4, after)])
+            assert transfer.user is not None
+            assert len(transfer.user) == len(transfer.data) // 8
+            assert transfer.user.tolist() == [0, 1, 2, 3] * (3 - int(transfer.lost.sum()))
+        transfer = run(simulation, messages, stalls=Stalls(output=Pattern.one_in(9)))
+        assert transfer.faults == ()
+
+
+def test_tuser_that_changes_while_it_is_stalled(tmp_path: Path) -> None:
+    with Simulation(build(load_core(tagged(tmp_path, "stalled_q[3:0]")))) as simulation:
+        messages = random_messages(28, (8, 8))
+        assert run(simulation, messages).faults == ()
+        transfer = run(simulation, messages, stalls=Stalls(output=Pattern.one_in(9)))
+        assert {fault.kind for fault in transfer.faults} == {Kind.CHANGED}
+
+
 def test_an_input_that_is_never_ready_again(simulation: Simulation) -> None:
     messages = random_messages(12, (8, 8))
     transfer = run(simulation, messages, {0: Planted.HANGS_AT_INPUT}, idle_cycles=77)
@@ -281,13 +359,62 @@ def test_a_reset_in_the_middle_loses_what_is_inside_and_nothing_else(simulation:
         assert got == (b"" if index in lost else check_value(message))
 
 
+@pytest.mark.parametrize("stalls", [Stalls(), Stalls(output=Pattern.one_in(9)), PATTERNS["both"]])
+def test_a_reset_in_any_cycle_loses_what_is_inside_and_nothing_else(simulation: Simulation, stalls: Stalls) -> None:
+    messages = random_messages(16, (16, 40, 8, 24))
+    expected = [check_value(message) for message in messages]
+    seen: set[tuple[bool, ...]] = set()
+    for beat in (0, 2, 5):
+        for after in range(60):
+            transfer = run(simulation, messages, resets=[Reset(1, beat, 4, after)], stalls=stalls)
+            assert transfer.faults == ()
+            lost = transfer.lost.tolist()
+            assert (transfer.finished < 0).tolist() == lost
+            assert packets(transfer) == [b"" if gone else one for one, gone in zip(expected, lost, strict=True)]
+            seen.add(tuple(lost))
+    # Some cycles lose one packet or another, and some none, because they come between two.
+    assert len(seen) >= 3
+
+
 def test_a_reset_while_an_output_is_stalled(simulation: Simulation) -> None:
     messages = random_messages(17, (8,) * 3)
-    # The second message is in while beats of the first come out only every 20 cycles.
-    transfer = run(simulation, messages, resets=[Reset(0, 1)], stalls=Stalls(output=Pattern.one_in(20)))
+    stalls = Stalls(output=Pattern.one_in(20))
+    # The first beat comes five cycles after the only one in, and waits until cycle 20; the second one until 40.
+    for after, taken in ((10, 0), (29, 1)):
+        transfer = run(simulation, messages, resets=[Reset(0, 1, 4, after)], stalls=stalls)
+        assert transfer.faults == ()
+        assert transfer.lost.tolist() == [True, False, False]
+        assert transfer.finished.tolist()[0] == -1
+        assert packets(transfer) == [b"", *(check_value(message) for message in messages[1:])]
+        assert transfer.out_beats == taken + 8
+
+
+def test_a_reset_while_the_input_waits_offers_the_packet_again(simulation: Simulation) -> None:
+    messages = random_messages(25, (8, 16, 8))
+    # Two cycles after the first message is in, the second one is offered, and the core does not take it yet.
+    transfer = run(simulation, messages, resets=[Reset(0, 1, 4, 2)])
     assert transfer.faults == ()
-    assert transfer.finished.tolist()[0] == -1
-    assert packets(transfer)[1:] == [check_value(message) for message in messages[1:]]
+    assert transfer.in_stalls >= 2
+    assert transfer.lost.tolist() == [True, False, False]
+    assert packets(transfer) == [b"", *(check_value(message) for message in messages[1:])]
+    # In the middle of a packet it is lost: what was offered is gone with what was in.
+    transfer = run(simulation, messages, resets=[Reset(1, 1, 4, 0)], stalls=Stalls(input=Pattern.one_in(30)))
+    assert transfer.lost.tolist() == [False, True, False]
+
+
+def test_a_synchronous_reset_of_one_cycle(tmp_path: Path) -> None:
+    rtl = (
+        (RTL / "digest.sv")
+        .read_text()
+        .replace("always_ff @(posedge clk_i or negedge rst_ni)", "always_ff @(posedge clk_i)")
+    )
+    path = write_core(tmp_path, "digest", rtl, **DIGEST_TABLES, reset={"cycles": 1})
+    messages = random_messages(26, (8, 16, 8))
+    with Simulation(build(load_core(path))) as simulation:
+        for after in range(12):
+            # While an output is valid as well: the edge at the end of the cycle is what resets.
+            transfer = run(simulation, messages, resets=[Reset(0, 1, 1, after)])
+            assert transfer.faults == ()
 
 
 def test_valid_in_reset_is_a_fault(simulation: Simulation) -> None:
@@ -310,6 +437,10 @@ def test_a_reset_that_keeps_state_changes_what_follows(simulation: Simulation) -
     [
         (lambda: {"resets": [Reset(2, 0)]}, "there are 2 packets"),
         (lambda: {"resets": [Reset(1, 0), Reset(0, 0)]}, "not in the order of the packets"),
+        (lambda: {"resets": [Reset(0, 0, 4, -1)]}, "after is no number of cycles"),
+        (lambda: {"stalls": Stalls(output=Pattern(2, period=0))}, "one cycle in 0"),
+        (lambda: {"stalls": Stalls(output=Pattern(4))}, "a pattern of kind 4"),
+        (lambda: {"stalls": Stalls(output=Pattern(1, 300))}, "0 to 255"),
         (lambda: {"resets": [Reset(0, 0, 0)]}, "a reset lasts 1 to 10000 cycles"),
         (lambda: {"stalls": Stalls(input=Pattern.after_valid())}, "valid must not wait for ready"),
         (lambda: {"stalls": Stalls(output=Pattern.random(256))}, "0 to 255"),
@@ -407,6 +538,24 @@ def test_random_initial_values_and_assertions(checking: Built) -> None:
         assert fault.kind is Kind.STOPPED
         assert "planted" in fault.message
         assert "planted" in simulation.printed
+
+
+def test_assertions_hold_from_the_reset_on(tmp_path: Path) -> None:
+    # A state register with three values of four: at random it begins with the fourth, until the reset.
+    rtl = (
+        (RTL / "digest.sv")
+        .read_text()
+        .replace(
+            "  assign m_axis_tdata =",
+            "  logic [1:0] probe;\n  always_comb begin\n    unique case (state_q)\n      Absorb: probe = 0;\n"
+            "      Work: probe = 1;\n      Emit: probe = 2;\n    endcase\n  end\n"
+            "  assign m_axis_tdata = {62'b0, probe & 2'b0} ^",
+        )
+    )
+    built = build(load_core(write_core(tmp_path, "digest", rtl, **DIGEST_TABLES)), Flavour.CHECK)
+    for seed in range(8):
+        with Simulation(built, seed) as simulation:
+            assert run(simulation, [b"abc"]).faults == ()
 
 
 def test_bulk_simulation_has_no_random_initial_values(built: Built) -> None:

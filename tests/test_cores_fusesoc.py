@@ -136,8 +136,28 @@ MISTAKES = {
     "no CAPI2": ("CAPI=2:", "CAPI=1:", "1: not a CAPI2 file"),
     "no YAML": ("filesets:\n  rtl:", "filesets: [\n  rtl:", ": not YAML: "),
     "a tab": ("    depend:", "\tdepend:", "7: not YAML: found character '\\t'"),
-    "an alias": ("    depend:", "    x: &a [1]\n    y: *a\n    depend:", "7: anchors and aliases are not taken"),
-    "an anchor": ("  bench:", "  bench: &b", "16: anchors and aliases are not taken"),
+    "an anchor of itself": ("    depend:", "    x: &a [*a]\n    depend:", "7: an anchor stands for something that it"),
+    "an alias of nothing": ("    depend:", "    x: *a\n    depend:", "7: not YAML: found undefined alias"),
+    "a parameter that is not there": (
+        "    toplevel: hash",
+        "    parameters: [NONE=1]",
+        "26: target default names a parameter 'NONE', which is not there",
+    ),
+    "a parameter of a test bench": (
+        "targets:\n  default:",
+        "parameters: {P: {datatype: int, paramtype: plusarg}}\ntargets:\n  default:\n    parameters: [P=1]",
+        "26: parameter P of target default is a plusarg: only vlogparam and vlogdefine are taken",
+    ),
+    "a parameter of another type": (
+        "targets:\n  default:",
+        "parameters: {P: {datatype: int, paramtype: vlogparam}}\ntargets:\n  default:\n    parameters: [P=wide]",
+        "26: parameter P of target default: 'wide' is not of type int",
+    ),
+    "a target with a line end": (
+        GOOD[GOOD.index("targets:") :],
+        'targets: {"a\\nb": {}}\n',
+        "23: no target 'default'; there is: a\\nb",
+    ),
     "nothing": (GOOD, "CAPI=2:\n", ": target default has no Verilog source"),
     "a list": (GOOD, "CAPI=2:\nfilesets: [a]\ntargets: {default: {}}\n", ":2: filesets is not a mapping"),
     "files of no list": ("files: [tb/tb.sv]", "files: {a: b}", "17: files is not a list"),
@@ -189,8 +209,85 @@ def test_a_mistake_costs_one_line(folder: Path, name: str) -> None:
 def test_a_bomb_of_aliases_is_refused_before_it_unfolds(folder: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    with pytest.raises(InputError, match="anchors and aliases are not taken"):
+    with pytest.raises(InputError, match="anchors and aliases stand for more than 100000 values"):
         read_files(write(folder, "CAPI=2:\n" + "\n".join(lines)))
+    # A merge key unfolds as well.
+    lines = ["a0: &a0 {" + ", ".join(f"k{n}: 1" for n in range(10)) + "}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
+    with pytest.raises(InputError, match="anchors and aliases stand for more than 100000 values"):
+        read_files(write(folder, "CAPI=2:\n" + "\n".join(lines)))
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 2000))]
+    with pytest.raises(InputError, match="anchors and aliases"):
+        read_files(write(folder, "CAPI=2:\n" + "\n".join(lines)))
+
+
+INHERITED = """
+  base: &base
+    filesets: [rtl]
+    parameters: [WIDTH=9, FAST]
+  lint:
+    <<: *base
+    filesets_append: [bench]
+"""
+
+
+def test_a_target_inherits_by_a_merge_key(folder: Path) -> None:
+    parameters = (
+        "parameters:\n  WIDTH: {datatype: int, paramtype: vlogparam}\n"
+        "  FAST: {datatype: bool, paramtype: vlogdefine, default: true}\n"
+    )
+    path = write(folder, GOOD + INHERITED.removeprefix("\n") + parameters)
+    assert read_files(path, "lint").sources == (*read_files(path).sources, folder / "tb/tb.sv")
+    assert read_files(path, "lint").parameters == {"WIDTH": 9}
+    assert read_files(path, "lint").defines == {"FAST": "1", "WIDTH": "64"}
+    assert read_files(path).parameters == {}
+    text = description("hash", core={"fusesoc": "hash.core", "fusesoc_target": "lint"}, parameters={"MORE": 1})
+    (folder / "core.toml").write_text(text.replace('sources = ["hash.sv"]\n', ""))
+    assert load_core(folder).parameters == {"WIDTH": 9, "MORE": 1}
+
+
+def test_flags_of_the_target_and_of_the_toplevel(folder: Path) -> None:
+    flagged = GOOD.replace("rtl/package.sv", "target_sim ? (tool_verilator ? (rtl/package.sv))")
+    path = write(folder, flagged)
+    assert folder / "rtl/package.sv" not in read_files(path).sources
+    assert folder / "rtl/package.sv" in read_files(path, "sim").sources
+    # A dependency is no toplevel, and its target is its default one; the flag is of the target that was asked for.
+    for flag, there in (("is_toplevel", False), ("!is_toplevel", True), ("target_sim", True), ("sim", False)):
+        text = SKID.replace("files: [skid.sv]", f'files: [skid.sv, "{flag} ? (extra.sv)"]')
+        (folder / "skid" / "skid.core").write_text(text)
+        (folder / "skid" / "extra.sv").write_text("// nothing\n")
+        assert (folder / "skid" / "extra.sv" in read_files(path, "sim").sources) is there
+    path = write(folder, GOOD.replace("rtl/package.sv", "is_toplevel ? (rtl/package.sv)"))
+    assert folder / "rtl/package.sv" in read_files(path).sources
+    nested = "tool_verilator ? (" * 1500 + "rtl/package.sv" + ")" * 1500
+    assert read_files(write(folder, GOOD.replace("rtl/package.sv", nested))).sources[1] == folder / "rtl/package.sv"
+
+
+def test_a_broken_file_beside_is_in_nobodys_way(folder: Path) -> None:
+    (folder / "skid" / "broken.core").write_text("CAPI=2:\nname: [\n")
+    assert read_files(write(folder, GOOD)).sources[0] == folder / "skid" / "skid.sv"
+    (folder / "skid" / "skid.core").write_text("CAPI=2:\n\tname\n")
+    with pytest.raises(InputError, match=r"depends on .*\(one of them cannot be used: .*broken\.core:\d+: not YAML"):
+        read_files(write(folder, GOOD))
+
+
+def test_long_chains_and_long_versions(folder: Path) -> None:
+    (folder / "skid" / "skid.core").write_text(SKID.replace("2.1", "9" * 5000))
+    assert read_files(write(folder, GOOD)).sources[0] == folder / "skid" / "skid.sv"
+    for number in range(150):
+        text = SKID.replace("common:skid:2.1", f"common:c{number}").replace("skid.sv", f"../skid/c{number}.sv")
+        text = text.replace("files: [../skid/", f"depend: ['vendor:common:c{number + 1}'], files: [")
+        (folder / "skid" / f"c{number}.core").write_text(text)
+        (folder / "skid" / f"c{number}.sv").write_text("// nothing\n")
+    with pytest.raises(InputError, match="more than 100 cores depend on each other in a row"):
+        read_files(write(folder, GOOD.replace(">=vendor:common:skid:2.0", "vendor:common:c0")))
+
+
+def test_a_type_says_what_v_is(folder: Path) -> None:
+    assert not read_files(write(folder, GOOD)).v_is_systemverilog
+    assert read_files(
+        write(folder, GOOD.replace("verilogSource, define", "systemVerilogSource, define"))
+    ).v_is_systemverilog
 
 
 def test_objects_of_python_are_not_made(folder: Path) -> None:

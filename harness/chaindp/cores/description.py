@@ -6,12 +6,14 @@ Every mistake is one UsageError that begins with FILE:LINE. docs/cores.md has th
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from chaindp.cores.fusesoc import Files, read_files
 from chaindp.cores.lines import key_lines, line_of
 from chaindp.cores.tables import Table, kind_of, read_toml, unknown_key
 from chaindp.errors import ChaindpError, UsageError
@@ -20,10 +22,14 @@ __all__ = ["KERNELS", "Core", "Reset", "Stream", "load_core"]
 
 MAX_STREAM_BYTES = 4096
 MAX_USER_BITS = 32
+MOST_BITS = 256
+"""Of an integer: parameters have 64, and nothing else has more than a macro of 256."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 WARNING = re.compile(r"[A-Z][A-Z0-9_]*")
+
+SUMMARY = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{0,200}")
 
 SIGNALS = ("tdata", "tvalid", "tready", "tlast", "tkeep", "tuser")
 
@@ -158,10 +164,11 @@ def load_core(path: str | Path, configuration: str = "") -> Core:
     not only the one that is asked for.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "core.toml"
     raw, text = read_toml(path)
     lines = key_lines(text)
+    _check_integers(path, raw, lines, ())
     described = raw.get("configurations", {})
     if not isinstance(described, dict):
         raise UsageError(f"{path}:{line_of(lines, ('configurations',))}: configurations is not a table")
@@ -179,6 +186,18 @@ def load_core(path: str | Path, configuration: str = "") -> Core:
     for name, content in described.items():
         cores[name] = _core(Table(path, text, lines, base, content, name), tuple(described))
     return cores[configuration]
+
+
+def _check_integers(path: Path, value: object, lines: Mapping[tuple[str, ...], int], keys: tuple[str, ...]) -> None:
+    """UsageError for an integer that is none of anything: Python would not even print one of thousands of digits."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_integers(path, item, lines, (*keys, key))
+    for item in value if isinstance(value, list) else (value,):
+        if isinstance(item, int) and item.bit_length() > MOST_BITS:
+            raise UsageError(
+                f"{path}:{line_of(lines, keys)}: {'.'.join(keys)} is an integer of {item.bit_length()} bits"
+            )
 
 
 TOP_KEYS = (
@@ -199,7 +218,7 @@ def _core(table: Table, configurations: tuple[str, ...]) -> Core:
         close = difflib.get_close_matches(kernel, KERNELS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(KERNELS)}"
         raise table.error(("kernel",), f"no core can serve a kernel {kernel!r:.80}; {hint}")
-    sources, include_dirs, defines, v_language = _files(table)
+    files = _files(table)
     table.table("clock", ("port",), required=True)
     table.table("reset", ("port", "active", "cycles"), required=True)
     table.table("limits", ("idle_cycles",))
@@ -213,16 +232,16 @@ def _core(table: Table, configurations: tuple[str, ...]) -> Core:
         path=table.path,
         configuration=table.configuration,
         name=name,
-        summary=table.text(("summary",), re.compile(r"[^\n\r]{0,200}"), "one line of at most 200 characters", ""),
+        summary=table.text(("summary",), SUMMARY, "one line of at most 200 characters that can be printed", ""),
         kernel=kernel,
         top=table.text(("top",), IDENTIFIER, "the name of a module"),
-        sources=sources,
-        include_dirs=include_dirs,
-        defines=MappingProxyType(defines),
-        v_language=v_language,
+        sources=files.sources,
+        include_dirs=files.include_dirs,
+        defines=MappingProxyType(files.defines),
+        v_language=V_LANGUAGES[files.v_is_systemverilog],
         lint_off=_lint_off(table),
         clock_mhz=clock_mhz,
-        parameters=MappingProxyType(_parameters(table)),
+        parameters=MappingProxyType({**files.parameters, **_parameters(table)}),
         clock=table.text(("clock", "port"), IDENTIFIER, "the name of a port"),
         reset=Reset(
             port=table.text(("reset", "port"), IDENTIFIER, "the name of a port"),
@@ -320,8 +339,8 @@ def _lint_off(table: Table) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, str], str]:
-    """Sources, include folders, defines and what .v is, from the description's own lists and from a FuseSoC file."""
+def _files(table: Table) -> Files:
+    """The description's own lists, or a FuseSoC file and on top what the description adds to it."""
     defines = _defines(table)
     v_language = table.take(("v_language",), str, "")
     if v_language not in ("", *V_LANGUAGES):
@@ -339,9 +358,7 @@ def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, 
         sources = tuple(_existing(table, folder, "sources", Path.is_file, "file"))
         if not sources:
             raise table.error(("sources",), "sources names no file")
-        return sources, include_dirs, defines, v_language or V_LANGUAGES[0]
-    from chaindp.cores.fusesoc import read_files
-
+        return Files(sources, include_dirs, defines, v_language == V_LANGUAGES[1])
     given = _path(table, folder, "fusesoc", table.take(("fusesoc",), str))
     if not given.is_file():
         raise table.error(("fusesoc",), f"{given}: there is no such file")
@@ -350,12 +367,11 @@ def _files(table: Table) -> tuple[tuple[Path, ...], tuple[Path, ...], dict[str, 
         files = read_files(given, target)
     except ChaindpError as error:
         raise table.error(("fusesoc",), f"fusesoc: {error}") from None
-    described = V_LANGUAGES[files.v_is_systemverilog]
-    return (
-        files.sources,
-        (*include_dirs, *files.include_dirs),
-        {**files.defines, **defines},
-        v_language or described,
+    return replace(
+        files,
+        include_dirs=(*include_dirs, *files.include_dirs),
+        defines={**files.defines, **defines},
+        v_is_systemverilog=v_language == V_LANGUAGES[1] if v_language else files.v_is_systemverilog,
     )
 
 
@@ -410,14 +426,14 @@ def _check_widths(table: Table, core: Core) -> None:
     unit_in = {"merkle_root": 32, "merkle_tree": 32, "poseidon2": 64, "ntt": 4}.get(core.kernel, 1)
     if core.options.get("padding") == "host":
         unit_in = BLOCK[core.kernel]
-    if core.kernel in BLOCK and core.options["padding"] == "core" and not core.input.keep:
-        problem = f"input.keep is missing: an empty message of {core.kernel} is a beat without a byte, which tkeep says"
-        raise table.error(("input",), problem)
     if unit_in % core.input.bytes and not core.input.keep:
         problem = f"input.bytes is {core.input.bytes}: a packet of {core.kernel} is a multiple of {unit_in} bytes"
         raise table.error(
             ("input", "bytes"), f"{problem}, so its last beat may not be full and needs input.keep = true"
         )
+    if core.kernel in BLOCK and core.options["padding"] == "core" and not core.input.keep:
+        problem = f"input.keep is missing: an empty message of {core.kernel} is a beat without a byte, which tkeep says"
+        raise table.error(("input",), problem)
     unit_out = {"poseidon2": 64, "ntt": 4}.get(core.kernel, 32)
     if unit_out % core.output.bytes and not core.output.keep:
         problem = f"output.bytes is {core.output.bytes}: a packet of {core.kernel} is a multiple of {unit_out} bytes"

@@ -1,15 +1,17 @@
 """FuseSoC's CAPI2 files as the list of a core's sources: the filesets of a target, their include folders and defines.
 
 What is read is what a Verilog simulator needs (https://fusesoc.readthedocs.io, "CAPI2 reference"): ``filesets`` with
-``files``, ``file_type``, ``is_include_file``, ``include_path``, ``define`` and ``depend``, and ``targets`` with
-``filesets``, their ``append`` form and ``toplevel``. Flags in front of a name (``tool_x ? (name)``) are decided for
-Verilator. A dependency is looked for among the ``.core`` files of the same folder and below.
+``files``, ``file_type``, ``is_include_file``, ``include_path``, ``define`` and ``depend``; ``targets`` with
+``filesets`` and ``parameters``, each with its ``_append`` form, which is added to what YAML's merge key brings; and
+``parameters``, of which ``vlogparam`` and ``vlogdefine`` are taken. Flags in front of a name are decided for Verilator: on are
+``tool_verilator``, ``target_NAME`` of the target that is asked for, and ``is_toplevel`` in the core that is asked for.
+A dependency is looked for among the ``.core`` files of the same folder and below.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ __all__ = ["Files", "read_files"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+MAX_VALUES = 100_000
+"""How many values a file may hold, those that an alias stands for counted again."""
+MAX_CHAIN = 100
+"""How many cores may depend on each other in a row."""
 MAX_CORES = 1000
 """How many .core files are looked at for a dependency."""
 
@@ -29,7 +35,7 @@ OTHER = re.compile(
 )
 MACRO = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 FLAG = re.compile(r"\s*(!?)\s*([\w.-]+)\s*\?\s*\(\s*(.*?)\s*\)\s*", re.DOTALL)
-FLAGS_ON = ("tool_verilator", "is_toplevel", "simulation", "sim")
+DIGITS = re.compile(r"[0-9]{1,300}")
 
 NAME = re.compile(r"(?P<relation>>=|<=|[<>=~^]?)(?P<name>[\w.-]*:[\w.-]*:[\w.-]+?|[\w.-]+)(?::(?P<version>[\w.-]+))?")
 """vendor:library:name:version, what other cores are asked for by."""
@@ -37,12 +43,13 @@ NAME = re.compile(r"(?P<relation>>=|<=|[<>=~^]?)(?P<name>[\w.-]*:[\w.-]*:[\w.-]+
 
 @dataclass(slots=True)
 class Files:
-    """Sources in compile order, include folders, defines, and whether a file named .v is SystemVerilog."""
+    """Sources in compile order, include folders, defines, whether a file named .v is SystemVerilog, and parameters."""
 
     sources: tuple[Path, ...] = ()
     include_dirs: tuple[Path, ...] = ()
     defines: dict[str, str] = field(default_factory=dict)
     v_is_systemverilog: bool = False
+    parameters: dict[str, int | bool | str] = field(default_factory=dict)
 
 
 def read_files(path: Path, target: str = "default") -> Files:
@@ -52,11 +59,18 @@ def read_files(path: Path, target: str = "default") -> Files:
     unknown target or fileset, a file that is missing or outside of the core's folder, a language that is not Verilog,
     a dependency that is not there. PluginError where PyYAML is not installed.
     """
-    reader = _Reader(path.parent)
-    reader.add(_load(path), target, ())
+    reader = _Reader(path.parent, target)
+    document = _load(path)
+    reader.add(document, target, ())
     if not reader.sources:
-        raise InputError(f"{path}: target {target} has no Verilog source")
-    return Files(tuple(reader.sources), tuple(reader.include_dirs), reader.defines)
+        raise document.error(f"target {target} has no Verilog source")
+    return Files(
+        tuple(reader.sources),
+        tuple(reader.include_dirs),
+        reader.defines,
+        reader.v_is_systemverilog,
+        reader.parameters,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ class _Document:
         while keys and keys not in self.lines:
             keys = keys[:-1]
         line = self.lines.get(keys)
+        problem = "".join(one if one.isprintable() else repr(one)[1:-1] for one in problem)
         return InputError(f"{self.path}{f':{line}' if line else ''}: {problem}")
 
     @property
@@ -96,17 +111,16 @@ def _load(path: Path) -> _Document:
     if not re.match(r"\s*CAPI=2:", text):
         raise InputError(f"{path}:1: not a CAPI2 file: it does not begin with CAPI=2:")
     try:
-        # An alias may stand for itself many times over: a page of them unfolds to more than any memory holds.
         depth = 0
         for token in yaml.scan(text):
             name, line = type(token).__name__, token.start_mark.line + 1
-            if name in ("AliasToken", "AnchorToken"):
-                raise InputError(f"{path}:{line}: anchors and aliases are not taken")
             # PyYAML's time grows with the square of the depth.
             depth += name.endswith("StartToken") - name.endswith("EndToken")
             if depth > MAX_DEPTH:
                 raise InputError(f"{path}:{line}: not YAML: nested too deeply")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        # An alias may stand for itself many times over: a page of them unfolds to more than any memory holds.
+        _unfolded(path, node, {})
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -123,6 +137,26 @@ def _load(path: Path) -> _Document:
     return _Document(path, content, lines)
 
 
+def _unfolded(path: Path, node: Any, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """How many values a node holds with every alias unfolded, and how deep; InputError where that is too much."""
+    if id(node) not in known:
+        known[id(node)] = None
+        size, depth = 1, 0
+        value = getattr(node, "value", None)
+        for child in value if isinstance(value, list) else ():
+            for part in child if isinstance(child, tuple) else (child,):
+                below = _unfolded(path, part, known)
+                size, depth = size + below[0], max(depth, below[1] + 1)
+        if size > MAX_VALUES or depth > MAX_DEPTH:
+            line = node.start_mark.line + 1
+            raise InputError(f"{path}:{line}: anchors and aliases stand for more than {MAX_VALUES} values")
+        known[id(node)] = size, depth
+    found = known[id(node)]
+    if found is None:
+        raise InputError(f"{path}:{node.start_mark.line + 1}: an anchor stands for something that it is a part of")
+    return found
+
+
 def _lines(node: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
     """The line of every key of mappings within mappings."""
     for key, value in getattr(node, "value", ()) if getattr(node, "id", "") == "mapping" else ():
@@ -134,13 +168,17 @@ def _lines(node: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], in
 class _Reader:
     """Gathers the files of a core and of what it depends on."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, target: str) -> None:
         self.root = root
+        self.flags = {"tool_verilator", f"target_{target}"}
+        self.v_is_systemverilog = False
+        self.parameters: dict[str, int | bool | str] = {}
         self.sources: list[Path] = []
         self.include_dirs: list[Path] = []
         self.defines: dict[str, str] = {}
         self._done: set[Path] = set()
         self._others: dict[str, list[_Document]] | None = None
+        self._broken: list[InputError] = []
 
     def add(self, document: _Document, target: str, above: tuple[Path, ...]) -> None:
         """One core: its dependencies, then its own files."""
@@ -148,11 +186,41 @@ class _Reader:
             raise document.error("depends on itself")
         if document.path in self._done:
             return
-        for name in self._filesets(document, target):
-            self._fileset(document, name, (*above, document.path))
+        if len(above) >= MAX_CHAIN:
+            raise document.error(f"more than {MAX_CHAIN} cores depend on each other in a row")
+        flags = self.flags | (set() if above else {"is_toplevel"})
+        for name in self._filesets(document, target, flags):
+            self._fileset(document, name, (*above, document.path), flags)
+        self._parameters(document, target, flags)
         self._done.add(document.path)
 
-    def _filesets(self, document: _Document, target: str) -> list[str]:
+    def _parameters(self, document: _Document, target: str, flags: Collection[str]) -> None:
+        """What a target gives the top module and the preprocessor."""
+        known = _mapping(document, document.content, "parameters")
+        chosen = _mapping(document, _mapping(document, document.content, "targets"), target, "targets")
+        for key in ("parameters", "parameters_append"):
+            at = ("targets", target, key)
+            for entry in _list(document, chosen, key, "targets", target):
+                name, equals, given = _decided(str(entry), flags).partition("=")
+                if not name:
+                    continue
+                if name not in known or not MACRO.fullmatch(name):
+                    raise document.error(f"target {target} names a parameter {name!r:.80}, which is not there", *at)
+                described = _mapping(document, known, name, "parameters")
+                value = given if equals else described.get("default")
+                if value is None:
+                    continue  # without a value, the RTL's own holds
+                kind = str(described.get("paramtype"))
+                what = f"parameter {name} of target {target}"
+                read = _value(document, value, str(described.get("datatype")), what, at)
+                if kind == "vlogparam":
+                    self.parameters[name] = read
+                elif kind == "vlogdefine":
+                    self.defines[name] = str(int(read) if isinstance(read, bool) else read)
+                else:
+                    raise document.error(f"{what} is a {kind:.40}: only vlogparam and vlogdefine are taken", *at)
+
+    def _filesets(self, document: _Document, target: str, flags: Collection[str]) -> list[str]:
         targets = _mapping(document, document.content, "targets")
         filesets = _mapping(document, document.content, "filesets")
         if target not in targets:
@@ -162,10 +230,10 @@ class _Reader:
             raise document.error(f"no target {target!r:.80}; there is: {there:.200}", "targets")
         chosen = _mapping(document, targets, target, "targets")
         names = []
-        # YAML's merge keys are aliases, so FuseSoC's own form of inheriting is the list with _append.
+        # A target that has another one's entries by YAML's merge key adds to them with _append.
         for key in ("filesets", "filesets_append"):
             for entry in _list(document, chosen, key, "targets", target):
-                name = _decided(str(entry))
+                name = _decided(str(entry), flags)
                 if name and name not in filesets:
                     raise document.error(
                         f"target {target} names a fileset {name!r:.80}, which is not there", "targets", target, key
@@ -174,11 +242,11 @@ class _Reader:
                     names.append(name)
         return names
 
-    def _fileset(self, document: _Document, name: str, above: tuple[Path, ...]) -> None:
+    def _fileset(self, document: _Document, name: str, above: tuple[Path, ...], flags: Collection[str]) -> None:
         at = ("filesets", name)
         fileset = _mapping(document, _mapping(document, document.content, "filesets"), name, "filesets")
         for entry in _list(document, fileset, "depend", *at):
-            wanted = _decided(str(entry))
+            wanted = _decided(str(entry), flags)
             if wanted:
                 self.add(self._dependency(document, wanted, (*at, "depend")), "default", above)
         file_type = fileset.get("file_type", "")
@@ -191,7 +259,7 @@ class _Reader:
                 attributes = attributes if isinstance(attributes, dict) else {}
             if not isinstance(entry, str):
                 raise document.error(f"files holds {entry!r:.80}, which is not the name of a file", *at, "files")
-            file = _decided(entry)
+            file = _decided(entry, flags)
             if file:
                 self._file(document, file, str(attributes.get("file_type", file_type)), attributes, (*at, "files"))
 
@@ -208,6 +276,8 @@ class _Reader:
             if OTHER.fullmatch(file_type) and not file_type.lower().startswith("vhdl"):
                 return  # constraints and scripts of other tools, which a simulation does without
             raise document.error(f"{name} is of type {file_type!r:.40}: only Verilog and SystemVerilog are taken", *at)
+        if path.suffix == ".v" and file_type.lower().startswith("systemverilog"):
+            self.v_is_systemverilog = True
         for macro, value in _mapping(document, attributes, "define", *at).items():
             if not MACRO.fullmatch(str(macro)) or not str(value).isprintable():
                 raise document.error(f"define of {name}: {macro!r:.80} cannot be defined", *at)
@@ -230,28 +300,43 @@ class _Reader:
             for number, path in enumerate(sorted(self.root.rglob("*.core"))):
                 if number >= MAX_CORES:
                     raise document.error(f"more than {MAX_CORES} .core files below {self.root}", *at)
-                other = _load(path)
+                try:
+                    other = _load(path)
+                except InputError as error:
+                    # Whoever looks for another core is not kept from it.
+                    self._broken.append(error)
+                    continue
                 named = NAME.fullmatch(other.name)
                 if named is not None:
                     self._others.setdefault(named["name"], []).append(other)
         fitting = [other for other in self._others.get(match["name"], ()) if _fits(_version(other.name), match)]
         if not fitting:
-            raise document.error(f"depends on {wanted.strip()}, and no .core file below {self.root} is that", *at)
+            broken = f" (one of them cannot be used: {self._broken[0]})" if self._broken else ""
+            problem = f"depends on {wanted.strip():.80}, and no .core file below {self.root} is that{broken}"
+            raise document.error(problem, *at)
         return max(fitting, key=lambda other: _version(other.name))
 
 
-def _version(name: str) -> tuple[int, ...]:
-    """The version in a core's name, as numbers; that of a name without one is 0."""
+Version = tuple[tuple[int, str], ...]
+
+
+def _numbers(text: str) -> Version:
+    """A version, so that any two compare as their numbers do, however long these are."""
+    return tuple((len(number), number) for number in (one.lstrip("0") for one in re.findall(r"\d+", text)))
+
+
+def _version(name: str) -> Version:
+    """The version in a core's name; that of a name without one is 0."""
     match = NAME.fullmatch(name)
     text = match["version"] if match is not None else None
-    return tuple(int(number) for number in re.findall(r"\d+", text or "0"))
+    return _numbers(text or "0")
 
 
-def _fits(version: tuple[int, ...], wanted: re.Match[str]) -> bool:
+def _fits(version: Version, wanted: re.Match[str]) -> bool:
     """Whether a version is one that is asked for; with ^ the first number stays, with ~ the first two do."""
     if not wanted["version"]:
         return True
-    asked = tuple(int(number) for number in re.findall(r"\d+", wanted["version"]))
+    asked = _numbers(wanted["version"])
     return {
         ">=": version >= asked,
         "<=": version <= asked,
@@ -262,13 +347,25 @@ def _fits(version: tuple[int, ...], wanted: re.Match[str]) -> bool:
     }.get(wanted["relation"], version == asked)
 
 
-def _decided(entry: str) -> str:
-    """``flag ? (name)`` decided for a simulation with Verilator; empty where that leaves it out."""
-    match = FLAG.fullmatch(entry)
-    if match is None:
-        return entry.strip()
-    on = match[2] in FLAGS_ON
-    return _decided(match[3]) if on != bool(match[1]) else ""
+def _decided(entry: str, flags: Collection[str]) -> str:
+    """``flag ? (name)`` decided by the flags that are on; empty where that leaves it out."""
+    while (match := FLAG.fullmatch(entry)) is not None:
+        if (match[2] in flags) == bool(match[1]):
+            return ""
+        entry = match[3]
+    return entry.strip()
+
+
+def _value(document: _Document, value: object, datatype: str, what: str, at: Sequence[str]) -> int | bool | str:
+    """A parameter's value by its datatype."""
+    text = str(value).strip()
+    if datatype == "bool" and text.lower() in ("true", "false", "0", "1"):
+        return text.lower() in ("true", "1")
+    if datatype == "int" and DIGITS.fullmatch(text.removeprefix("-")):
+        return int(text)
+    if datatype in ("str", "file") and text.isprintable():
+        return text
+    raise document.error(f"{what}: {text!r:.40} is not of type {datatype:.20}: bool, int, str and file are taken", *at)
 
 
 def _mapping(document: _Document, content: Mapping[str, Any], key: str, *at: str) -> Mapping[str, Any]:

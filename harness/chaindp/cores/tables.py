@@ -36,12 +36,23 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise UsageError(f"{path}:{line}: not UTF-8: {error.reason}") from None
     try:
         return tomllib.loads(text), text
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
+    except (ValueError, RecursionError) as error:
+        # tomllib's own error is a ValueError; so is that of an integer of thousands of digits, which names no line.
+        message = str(error) if isinstance(error, tomllib.TOMLDecodeError) else _refused(error)
         found = re.search(r" \(at line (\d+), column \d+\)$", message)
-        line = int(found[1]) if found else text.count("\n") + 1
+        line = int(found[1]) if found else _line_of_digits(text) or text.count("\n") + 1
         message = re.sub(r" \(at [^)]*\)$", "", message)
         raise UsageError(f"{path}:{line}: not TOML: {message}") from None
+
+
+def _refused(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
+
+
+def _line_of_digits(text: str) -> int:
+    """The line of a number that Python refuses for its length; 0 where there is none."""
+    found = re.search(r"[0-9][0-9_]{4000}", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 0
 
 
 OVERRIDABLE_TABLES = ("parameters", "defines", "clock", "reset", "input", "output", "options", "limits")

