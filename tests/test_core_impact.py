@@ -215,5 +215,6 @@ def test_a_tree_core_goes_to_prove_beside_our_other_cores() -> None:
     path = REPOSITORY / "hdl" / "merkle" / "core.toml"
     found = impact(load_core(path), load_plugins(), SMALL)
     assert found.stage is Stage.PROVE
-    assert found.selector == f"fpga:{path}"
+    assert found.selector == f"fpga:{path}+keccak+merkle-sha256"
+    assert found.to_dict()["backend"] == found.selector
     assert found.calls["operations"] > 0

