@@ -76,7 +76,8 @@ def cycles_of(row: Row) -> str:
     """The steady state, in the units that the kernel is talked about in."""
     if row["kernel"] in ("keccak256", "sha256"):
         node, long = _figure(row, 64), row["figures"][-1]
-        return f"{long['cycles_per_unit']:.4g} a block of a long message, {node['cycles_per_op']:.4g} a message of 64 bytes"
+        block = f"{long['cycles_per_unit']:.4g} a block of a long message"
+        return f"{block}, {node['cycles_per_op']:.4g} a message of 64 bytes"
     if row["kernel"] in ("merkle_tree", "merkle_root"):
         return f"{row['figures'][-1]['cycles_per_unit']:.4g} a node"
     if row["kernel"] == "poseidon2":
