@@ -4,7 +4,7 @@ What is read is what a Verilog simulator needs (https://fusesoc.readthedocs.io, 
 ``files``, ``file_type``, ``is_include_file``, ``include_path``, ``define`` and ``depend``; ``targets`` with
 ``filesets`` and ``parameters``, each with its ``_append`` form, which is added to what YAML's merge key brings; and
 ``parameters``, of which ``vlogparam`` and ``vlogdefine`` are taken. Flags in front of a name are decided for Verilator:
-on are ``tool_verilator``, ``target_NAME`` of the target that is asked for, and ``is_toplevel`` in the core that is asked
+on are ``tool_verilator``, ``target_NAME`` of the target asked for, and ``is_toplevel`` in the core asked
 for. A dependency is looked for among the ``.core`` files of the same folder and below.
 """
 
