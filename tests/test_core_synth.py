@@ -24,6 +24,7 @@ from chaindp.workbench.placement import place
 from chaindp.workbench.processes import Task, run_task, run_tasks
 from chaindp.workbench.synth import synth
 from conftest import REPOSITORY
+from core_rtl import RTL, write_core
 
 DESCRIPTION = """name = "area"
 kernel = "keccak256"
@@ -359,3 +360,15 @@ def test_the_table_says_the_same(write: Write, capsys: pytest.CaptureFixture[str
     assert "the median of 1 seeds" in text
     assert f"{path}:5: the core states 2000 MHz, which this part does not reach" in text
     assert "Yosys 0." in text
+
+
+@pytest.mark.parametrize("frontend", list(Frontend))
+def test_verilog_is_not_read_as_systemverilog(frontend: Frontend, tmp_path: Path) -> None:
+    """In a file named .v, the words that SystemVerilog has added are names, as they are to the simulator."""
+    rtl = (RTL / "wires.sv").read_text().replace("int unsigned ", "integer ").replace("logic", "wire")
+    rtl = rtl.replace("wire unused_clock;", "wire bit, unused_clock;\n  assign bit = clk_i;")
+    path = write_core(tmp_path, "wires", rtl, core={"sources": ["wires.v"]}, output={"bytes": 8, "keep": True})
+    (tmp_path / "wires.sv").rename(tmp_path / "wires.v")
+    (tmp_path / "work").mkdir()
+    netlist = synthesize(load_core(path), tmp_path / "work", frontend=frontend, limit_s=300)
+    assert (netlist.status, netlist.reason) == ("ok", "")

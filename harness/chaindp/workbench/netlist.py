@@ -108,7 +108,8 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
     if frontend is Frontend.SLANG:
         # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
         words = ["-j", "1", "--top", core.top]
-        words += ["--map-keyword-version", f"{core.v_language}+*.v"]
+        plain = [eda.host_path(path) for path in core.sources if path.suffix == ".v"]
+        words += ["--map-keyword-version", f"{core.v_language}+{','.join(plain)}"] if plain else []
         words += [word for folder in folders for word in ("-I", folder)]
         words += [word for name, value in core.defines.items() for word in ("-D", f"{name}={value}")]
         words += [word for name, value in values.items() for word in ("-G", f"{name}={value}")]
