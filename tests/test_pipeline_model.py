@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaindp.backend import Platform
+from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelCall
 from chaindp.pipeline.block import Span, Stage
 from chaindp.pipeline.live import QUEUE_BLOCKS, THREADS
@@ -187,6 +188,37 @@ def test_more_work_than_cores_slows_all_that_want_them() -> None:
     work = [[[Segment(100, "", 1.0)], [Segment(100, "", 1.0)]] for _ in range(2)]
     _, end = schedule(work, [0, 0], Resources(cores=1))
     assert end.tolist() == [[100, 300], [300, 400]]
+
+
+@pytest.mark.parametrize("long", [10**12, 10**15, 10**17])
+def test_segments_of_days_and_of_nanoseconds_end_together_to_the_nanosecond(long: int) -> None:
+    """A float of 10^15 ns has steps of an eighth: what is left of a short segment was never done."""
+    work = [
+        [[Segment(long, DEVICE + "a")], [Segment(50, LOCK, 0.7), Segment(50, DEVICE + "b")], [Segment(50, LOCK, 0.7)]]
+        for _ in range(3)
+    ]
+    _, end = schedule(work, [0, 10, 20], Resources(cores=1, queue=2, switch_ns=20))
+    assert end[:, 0].tolist() == [long, 2 * long, 3 * long]
+    assert end.max() == 3 * long + 150
+    crowded = [[[Segment(long, "", 1.0)], [Segment(50, "", 1.0)], [Segment(7, LOCK, 1.0)]] for _ in range(3)]
+    _, end = schedule(crowded, [0] * 3, Resources(cores=1))
+    # Of a long segment beside 57 ns of others on one core, half of that is lost; as much as a float of it has steps.
+    assert abs(int(end.max()) - 3 * (long + 57)) <= max(1, long >> 50)
+
+
+def test_the_lock_changes_hands_however_late_it_is() -> None:
+    work = [[[Segment(10**17, DEVICE + "a"), Segment(300, LOCK, 1)], [Segment(300, LOCK, 1)]] for _ in range(2)]
+    for row in work:
+        row[1].insert(0, Segment(10**17, DEVICE + "b"))
+    _, end = schedule(work, [0, 0], Resources(cores=2, switch_ns=1.0))
+    assert end[1, 1] == 3 * 10**17 + 1200
+
+
+def test_a_schedule_beyond_what_nanoseconds_are_counted_in_is_refused_in_one_line() -> None:
+    work = [[[Segment(1e18, DEVICE + "a")]] for _ in range(6)]
+    for pipelined in (True, False):
+        with pytest.raises(UsageError, match=r"^a schedule of up to 6e\+09 s; it must be below .*faster clock or link"):
+            schedule(work, [0] * 6, Resources(cores=1, pipelined=pipelined))
 
 
 def test_nothing_to_do_is_done_at_once() -> None:

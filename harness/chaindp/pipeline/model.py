@@ -18,13 +18,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chaindp.errors import UsageError
+
 __all__ = ["DISK", "LOCK", "Occupation", "Resources", "Segment", "schedule", "work_ns"]
 
 LOCK, DISK = "lock", "disk"
 """What a segment holds that is no device; a device is called ``device:LABEL``."""
 
-_DONE = 1e-3
-"""In ns: what is left of a segment that is done, for instants are floats while a schedule is made."""
+_TICKS = 1 << 20
+"""How many ticks a nanosecond has: instants are whole numbers of them while a schedule is made. A float of 10^15 ns
+cannot be put forward by a tenth, and a schedule with segments of days and of nanoseconds would never end."""
+
+_DONE = _TICKS // 1000
+"""In ticks: what may be left of a segment that is done, for one that was slowed down is rounded."""
+
+_LATEST = 1 << 62
+"""In ns, 146 years: what an instant can be at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +103,31 @@ def schedule(
     work:     by block and stage, what there is to do, in order; every block has the same stages
     released: by block, the instant before which it may not start stage ``gate``; ascending
     trace:    takes what was at work when, where blocks overlap
+
+    UsageError where that lasts longer than int64 has nanoseconds for.
     """
     blocks, stages = len(work), len(work[0]) if work else 0
-    start, end = np.zeros((blocks, stages)), np.zeros((blocks, stages))
+    start, end = np.zeros((blocks, stages), dtype=np.int64), np.zeros((blocks, stages), dtype=np.int64)
+    # Something goes on at any instant once the last block is ordered, so no schedule is longer.
+    longest = sum(work_ns(segments, resources.cores) for row in work for segments in row) + max(released, default=0)
+    if longest > _LATEST:
+        raise UsageError(
+            f"a schedule of up to {longest / 1e9:.3g} s; it must be below {_LATEST / 1e9:.3g} s: state a faster "
+            "clock or link, or give it less work"
+        )
     if resources.pipelined:
         if stages:
             _Line(work, released, resources, gate, start, end, trace).run()
-        return np.rint(start).astype(np.int64), np.rint(end).astype(np.int64)
+        return start, end
     now = 0.0
     for block, row in enumerate(work):
         for stage, segments in enumerate(row):
             if stage == gate:
                 now = max(now, float(released[block]))
-            start[block, stage] = now
+            start[block, stage] = round(now)
             now += work_ns(segments, resources.cores)
-            end[block, stage] = now
-    return np.rint(start).astype(np.int64), np.rint(end).astype(np.int64)
+            end[block, stage] = round(now)
+    return start, end
 
 
 class _Thread:
@@ -118,7 +136,8 @@ class _Thread:
     taken, finished: how many blocks it has begun and ended
     todo:            what is left to do of the stage that it is in, the next segment first; None between two stages
     place:           of that stage among its own; where it is between two, of the next one
-    left:            of the first of ``todo``, in ns; ``at_work`` says whether it is going on or waits for what it holds
+    left:            of the first of ``todo``, in ticks; ``at_work`` says whether it is going on or waits for what it
+                     holds
     """
 
     __slots__ = ("at_work", "finished", "left", "place", "stages", "taken", "todo")
@@ -127,7 +146,7 @@ class _Thread:
         self.stages = stages
         self.taken = self.finished = self.place = 0
         self.todo: deque[Segment] | None = None
-        self.left = 0.0
+        self.left = 0
         self.at_work = False
 
 
@@ -138,12 +157,17 @@ class _Once:
 
     def __init__(self) -> None:
         self.holder: _Thread | None = None
-        self.since = 0.0
-        self.waiting: deque[tuple[float, _Thread]] = deque()
+        self.since = 0
+        self.waiting: deque[tuple[int, _Thread]] = deque()
+
+
+def _slowed(ticks: int, pace: float) -> int:
+    """So many ticks at another pace; exact at the usual one, which a product of floats is not for long ones."""
+    return ticks if pace == 1.0 else round(ticks * pace)
 
 
 class _Line:
-    """The threads, and a clock that goes from one event to the next."""
+    """The threads, and a clock that goes from one event to the next; its instants are in ticks."""
 
     def __init__(
         self,
@@ -155,11 +179,13 @@ class _Line:
         end: np.ndarray,
         trace: list[Occupation] | None,
     ) -> None:
-        self.work, self.released, self.resources, self.gate = work, released, resources, gate
+        self.work, self.resources, self.gate = work, resources, gate
+        self.released = [int(instant) * _TICKS for instant in released]
+        self.switch = max(1, round(resources.switch_ns * _TICKS))
         self.start, self.end, self.trace = start, end, trace
         self.threads = [_Thread(group) for group in resources.threads or [(stage,) for stage in range(len(work[0]))]]
         self.once: dict[str, _Once] = {}
-        self.now = 0.0
+        self.now = 0
 
     def run(self) -> None:
         """Until the last thread has had every block."""
@@ -179,35 +205,39 @@ class _Line:
         asked = sum(thread.todo[0].cores for thread in at_work if thread.todo)
         slow = min(1.0, self.resources.cores / asked) if asked > 0 else 1.0
         paces = [slow if thread.todo and thread.todo[0].cores > 0 else 1.0 for thread in at_work]
-        instants = [self.now + thread.left / pace for thread, pace in zip(at_work, paces, strict=True)]
-        instants += [float(self.released[thread.taken - 1]) for thread in self.threads if self._held_back(thread)]
+        takes = [_slowed(thread.left, 1 / pace) for thread, pace in zip(at_work, paces, strict=True)]
+        instants = [self.released[thread.taken - 1] for thread in self.threads if self._held_back(thread)]
         lock = self.once.get(LOCK)
         handover = self._handover(lock) if lock is not None else None
-        then = min(instants if handover is None else [*instants, handover])
+        if handover is not None:
+            instants.append(handover)
+        step = min([*takes, *(instant - self.now for instant in instants)])
+        then = self.now + step
+        # By what it takes and not by what is left of it, which is rounded: the shortest ends.
+        ended = [thread for thread, ticks in zip(at_work, takes, strict=True) if ticks - step <= _DONE]
         for thread, pace in zip(at_work, paces, strict=True):
             assert thread.todo
-            thread.left -= pace * (then - self.now)
+            thread.left = max(0, thread.left - _slowed(step, pace))
             if self.trace is not None and then > self.now:
                 segment, stage = thread.todo[0], thread.stages[thread.place]
-                kept = segment.cores * pace
-                self.trace.append(Occupation(self.now, then, thread.taken - 1, stage, segment.holds, kept))
-        self.now = max(self.now, then)
+                part = (self.now / _TICKS, then / _TICKS, thread.taken - 1, stage, segment.holds, segment.cores * pace)
+                self.trace.append(Occupation(*part))
+        self.now = then
         if lock is not None and handover is not None and handover <= self.now:
             holder = lock.holder
             assert holder is not None
-            if holder.left > _DONE:
+            if holder not in ended:
                 holder.at_work = False
                 lock.waiting.append((self.now, holder))
                 self._give(lock)
-        for thread in at_work:
-            if thread.at_work and thread.left <= _DONE:
-                self._end_segment(thread)
+        for thread in ended:
+            self._end_segment(thread)
 
-    def _handover(self, lock: _Once) -> float | None:
+    def _handover(self, lock: _Once) -> int | None:
         """When the lock is taken from its holder; None where nobody waits for it."""
         if lock.holder is None or not lock.waiting:
             return None
-        return max(lock.since, lock.waiting[0][0]) + self.resources.switch_ns
+        return max(lock.since, lock.waiting[0][0]) + self.switch
 
     def _give(self, once: _Once) -> None:
         """Hand something over to the first who waits."""
@@ -227,7 +257,7 @@ class _Line:
     def _begin_segment(self, thread: _Thread) -> None:
         assert thread.todo
         segment = thread.todo[0]
-        thread.left = segment.ns
+        thread.left = round(segment.ns * _TICKS)
         if not segment.holds or (segment.holds == LOCK and not self.resources.lock):
             thread.at_work = True
             return
@@ -249,12 +279,12 @@ class _Line:
                 if self._held_back(thread):
                     break
                 block, stage = thread.taken - 1, thread.stages[thread.place]
-                self.start[block, stage] = self.now
-                thread.todo = deque(segment for segment in self.work[block][stage] if segment.ns > _DONE)
+                self.start[block, stage] = self._instant()
+                thread.todo = deque(segment for segment in self.work[block][stage] if segment.ns > 0)
             elif thread.todo:
                 self._begin_segment(thread)
             else:
-                self.end[thread.taken - 1, thread.stages[thread.place]] = self.now
+                self.end[thread.taken - 1, thread.stages[thread.place]] = self._instant()
                 thread.todo = None
                 thread.place += 1
                 if thread.place == len(thread.stages):
@@ -262,6 +292,10 @@ class _Line:
                     thread.finished += 1
             moved = True
         return moved
+
+    def _instant(self) -> int:
+        """Now, in whole ns."""
+        return (self.now + _TICKS // 2) // _TICKS
 
     def _waits(self, thread: _Thread) -> bool:
         """Whether it has asked for something that another one holds."""
