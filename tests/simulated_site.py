@@ -27,7 +27,7 @@ from chaindp.backend import (
     SimulatedTimes,
     TimeDomain,
 )
-from chaindp.cores.model import call_times
+from chaindp.platforms import call_times
 
 KERNELS = ("keccak256", "merkle_tree", "merkle_open", "trie_hash")
 CPU = next(spec for spec in chaindp_cpu.chaindp_backends() if spec.name == "cpu")

@@ -12,9 +12,9 @@ import pytest
 
 from chaindp import cli
 from chaindp.cores.description import load_core
-from chaindp.cores.model import LINKS, parse_link
 from chaindp.errors import CheckFailed, UsageError
 from chaindp.pipeline.block import Stage
+from chaindp.platforms import LINKS, parse_link
 from chaindp.plugins import load_plugins
 from chaindp.workbench.impact import ImpactOptions, ImpactResult, impact, stages_of
 from chaindp.workbench.impact_plot import check_target, plot_impact

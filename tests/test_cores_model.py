@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from chaindp.backend import Link, Platform
 from chaindp.cores import Built, Simulation
-from chaindp.cores.model import LINKS, USUAL_LINK, call_times, instance_cycles, parse_link, stated
 from chaindp.errors import UsageError
 from chaindp.kernels.hashes import pack
+from chaindp.platforms import LINKS, USUAL_LINK, call_times, instance_cycles, parse_link, stated
 from core_rtl import DIGEST_TABLES, built_core, needs_simulator
 
 

@@ -21,10 +21,10 @@ from chaindp import cli
 from chaindp.backend import BackendOptions, Capability, Link, Platform, Support, TimeDomain
 from chaindp.cores import Core, CoreBackend, Pattern, Stalls, load_core, rtl_hash
 from chaindp.cores.description import KERNELS
-from chaindp.cores.model import USUAL_LINK
 from chaindp.errors import CapabilityError, InputError, PluginError, UsageError
 from chaindp.kernels import BUILTIN, KECCAK256
 from chaindp.kernels.hashes import pack
+from chaindp.platforms import USUAL_LINK
 from chaindp.plugins import Registry, load_plugins
 from chaindp.testing import (
     BackendConformance,

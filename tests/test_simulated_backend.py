@@ -685,5 +685,44 @@ def test_a_call_of_several_device_calls_has_the_latency_of_each() -> None:
     link = Link(name="slow", latency_ns=100.0, to_device=1e9, from_device=1e9)
     times = times_of(Platform(clock_hz=1e9, instances=1, link=link), [(100, 4, 10, 10), (50, 2, 10, 10)], 1)
     assert on_platform(Platform())(times) == pytest.approx(times.total_ns)
+    assert on_platform(Platform())(replace(times, total_ns=1.5 * times.total_ns)) == pytest.approx(times.total_ns)
     empty = times_of(PLATFORM, [], 0)
     assert on_platform(Platform(instances=4))(empty) == 0.0
+
+
+def test_a_call_that_the_model_of_platforms_does_not_explain_is_not_planned_for_another_one(
+    observed: list[Observed],
+) -> None:
+    """A third-party backend may have a model of its own, whose times are then its own as well."""
+    times = times_of(PLATFORM, [(100, 4, 10, 10)], 1)
+    assert on_platform(PLATFORM)(times) == pytest.approx(times.total_ns, rel=1e-12)
+    other = replace(times, total_ns=times.total_ns * (1 + 1e-6))
+    with pytest.raises(PluginError, match=r"cannot be planned for another platform"):
+        on_platform(Platform(instances=2))(other)
+    result = modelled(observed)
+    (call, *_) = result.blocks[0].spans[Stage.PROVE].calls
+    assert call.simulated is not None
+    kept, call.simulated = call.simulated, replace(call.simulated, total_ns=1.01 * call.simulated.total_ns)
+    try:
+        replan(result, machine=Machine(cores=4))
+        with pytest.raises(PluginError, match=r"a call on a simulated device says .* by chaindp\.platforms"):
+            replan(result, on_platform(Platform(instances=2)))
+    finally:
+        call.simulated = kept
+
+
+@pytest.mark.parametrize("mode", [{"levels": (5,)}, {"levels": (5,), "ablate": ("pipelining",)}])
+def test_a_device_at_a_clock_of_one_hertz_is_scheduled_as_any_other(registry: Registry, mode: dict[str, Any]) -> None:
+    """Its calls take days, and what the host does in between takes microseconds."""
+    config = RunConfig(
+        txs=200, block_txs=50, accounts=300, repeat=1, mode="model", slot_s=0.001, threads=2,
+        backends=("merkleize=sim:a.toml", "prove=sim:a.toml"), clock_mhz=0.000001, link="none", **mode,
+    )  # fmt: skip
+    passes: list[Observed] = []
+    outcome = measure_run(config, registry, SampleTable("run-1"), observe=passes.append)
+    assert outcome.failures == []
+    (result,) = (one.result for one in passes if one.result.platforms and one.admit_first)
+    cycles = sum(call.simulated.cycles for calls in result.calls.values() for call in calls if call.simulated)
+    assert cycles > 3e5
+    # One device for both stages, so that its calls follow each other.
+    assert 0 <= result.duration_ns - cycles * 10**9 < 10**9

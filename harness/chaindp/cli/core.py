@@ -341,9 +341,9 @@ def impact(path: Path, configuration: str, out: Path | None, as_json: bool, **gi
     ceiling that no device in that stage can exceed, and from where on more does not matter.
     """
     from chaindp.cores.description import load_core
-    from chaindp.cores.model import LINKS, parse_link
     from chaindp.errors import UsageError
     from chaindp.pipeline.block import Stage
+    from chaindp.platforms import LINKS, parse_link
     from chaindp.plugins import load_plugins
     from chaindp.workbench.impact import ImpactOptions
     from chaindp.workbench.impact import impact as measure_impact

@@ -12,10 +12,10 @@ import numpy as np
 from chaindp.backend import Backend, BackendOptions, Platform, SimulatedTimes, TimeDomain
 from chaindp.cores.build import Built, Flavour, build
 from chaindp.cores.description import Core
-from chaindp.cores.model import call_times, stated
 from chaindp.cores.packets import PACKETS
 from chaindp.cores.simulation import Simulation, Stalls, Transfer
 from chaindp.errors import CapabilityError, PluginError
+from chaindp.platforms import call_times, stated
 
 __all__ = ["CoreBackend"]
 

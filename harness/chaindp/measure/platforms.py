@@ -8,6 +8,7 @@ from typing import Any
 
 from chaindp.backend import Platform, SimulatedTimes
 from chaindp.errors import UsageError
+from chaindp.platforms import parse_link
 
 __all__ = ["added_up", "platform_line", "platform_row", "platform_samples", "stated_platform"]
 
@@ -15,7 +16,7 @@ __all__ = ["added_up", "platform_line", "platform_row", "platform_samples", "sta
 def stated_platform(clock_mhz: float | None, instances: int | None, link: str | None) -> Platform | None:
     """What ``--clock``, ``--instances`` and ``--link`` state; None where nothing is, so that each backend has its own.
 
-    link: a name or ``LATENCY_US:GB_S[:overlap]`` (``chaindp.cores.model.parse_link``); UsageError where it is neither
+    link: a name or ``LATENCY_US:GB_S[:overlap]`` (``chaindp.platforms.parse_link``); UsageError where it is neither
     """
     if clock_mhz is None and instances is None and link is None:
         return None
@@ -23,15 +24,10 @@ def stated_platform(clock_mhz: float | None, instances: int | None, link: str | 
         raise UsageError(f"--clock is {clock_mhz}; it must be above 0 MHz, and finite")
     if instances is not None and instances < 1:
         raise UsageError(f"--instances is {instances}; there must be 1 or more")
-    parsed = None
-    if link is not None:
-        from chaindp.cores.model import parse_link
-
-        parsed = parse_link(link)
     return Platform(
         clock_hz=None if clock_mhz is None else clock_mhz * 1e6,
         instances=1 if instances is None else instances,
-        link=parsed,
+        link=None if link is None else parse_link(link),
     )
 
 

@@ -1,6 +1,6 @@
 """The same pass on another platform or host: what was measured and simulated once is scheduled again.
 
-What a call took on a simulated device follows from its cycles, its packets and its bytes (``chaindp.cores.model``), so
+What a call took on a simulated device follows from its cycles, its packets and its bytes (``chaindp.platforms``), so
 neither the chain nor the simulator has to run again to know what another clock, more instances, another link or more
 cores would give:
 
@@ -11,14 +11,16 @@ cores would give:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from chaindp.backend import Platform, SimulatedTimes
-from chaindp.errors import UsageError
+from chaindp.errors import PluginError, UsageError
 from chaindp.pipeline.block import Stage
 from chaindp.pipeline.model import schedule
 from chaindp.pipeline.passes import PassResult
 from chaindp.pipeline.work import Machine, Retime, resources_for, segments_of, total_of
+from chaindp.platforms import call_times
 
 __all__ = ["for_nothing", "on_platform", "replan"]
 
@@ -27,23 +29,37 @@ def on_platform(platform: Platform) -> Retime:
     """What a call takes on ``platform``; a clock or link that it leaves out stays the one that was simulated for.
 
     Exact for a kernel call that is one call of the device. Of several the cycles and packets are added up, as if
-    the instances shared them all, and every call has the link's latency.
+    the instances shared them all, and every call has the link's latency. PluginError for a single call that did not
+    take on its own platform what the model of ``chaindp.platforms`` has for it: what it would take on another one is
+    then not known.
     """
-    from chaindp.cores.model import call_times
 
     def retime(times: SimulatedTimes) -> float:
         if not times.calls or not times.operations:
             return 0.0
-        here = Platform(
-            clock_hz=platform.clock_hz or times.platform.clock_hz,
-            instances=platform.instances,
-            link=platform.link or times.platform.link,
+        own = _modelled(times, times.platform)
+        if times.calls == 1 and not math.isclose(own, times.total_ns, rel_tol=1e-9):
+            raise PluginError(
+                f"a call on a simulated device says {times.total_ns:.6g} ns, and its {times.cycles} cycles on its own "
+                f"platform are {own:.6g} ns by chaindp.platforms: it cannot be planned for another platform"
+            )
+        return _modelled(
+            times,
+            Platform(
+                clock_hz=platform.clock_hz or times.platform.clock_hz,
+                instances=platform.instances,
+                link=platform.link or times.platform.link,
+            ),
         )
-        assert here.link is not None
-        parts = (times.cycles, times.latency_cycles, times.operations, times.to_bytes, times.from_bytes)
-        return call_times(*parts, here).total_ns + 2 * (times.calls - 1) * here.link.latency_ns
 
     return retime
+
+
+def _modelled(times: SimulatedTimes, platform: Platform) -> float:
+    """What calls with these cycles, packets and bytes take on a platform that is whole."""
+    assert platform.link is not None
+    parts = (times.cycles, times.latency_cycles, times.operations, times.to_bytes, times.from_bytes)
+    return call_times(*parts, platform).total_ns + 2 * (times.calls - 1) * platform.link.latency_ns
 
 
 def for_nothing(times: SimulatedTimes) -> float:

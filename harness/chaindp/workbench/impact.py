@@ -18,7 +18,6 @@ from typing import Any
 from chaindp.backend import Device, Link, Platform
 from chaindp.cores.build import build
 from chaindp.cores.description import Core
-from chaindp.cores.model import LINKS
 from chaindp.errors import CheckFailed, UsageError
 from chaindp.kernels.kernelset import kernels_needed
 from chaindp.measure.platforms import platform_row
@@ -30,6 +29,7 @@ from chaindp.pipeline.replan import for_nothing, on_platform, replan
 from chaindp.pipeline.run import Observed, measure_run
 from chaindp.pipeline.stages import KERNELS_NEEDED
 from chaindp.pipeline.work import Retime
+from chaindp.platforms import LINKS
 from chaindp.plugins import Registry
 from chaindp.results.amdahl import AMDAHL_FORMULA
 from chaindp.results.table import SampleTable
