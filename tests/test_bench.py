@@ -12,7 +12,7 @@ import pytest
 
 from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, Device, Support, TimeDomain
 from chaindp.bench import BenchPlan, BenchResult, run_bench
-from chaindp.errors import PluginError, UsageError
+from chaindp.errors import CapabilityError, PluginError, UsageError
 from chaindp.kernels import KernelSpec, Vector
 from chaindp.measure import outputs
 from chaindp.plugins import PluginRow, Registry
@@ -202,6 +202,36 @@ def test_a_kernel_that_a_backend_lacks_is_skipped_with_its_reason() -> None:
     assert row["reason"] == "backend lacking says double is impossible: has no adder"
     assert result.holds
     assert result.table.frame()["status"].tolist() == ["skipped"]
+
+
+@pytest.mark.parametrize(("after", "matched"), [("nothing", None), ("vectors", None), ("repetitions", True)])
+def test_a_stated_limit_of_a_backend_is_a_skipped_row(
+    after: str, matched: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is vetted, while it warms up, or once it was timed: outputs that were compared stay compared."""
+    calls = 0
+
+    class Limited(Honest):
+        def double(self, values: Any) -> Any:
+            nonlocal calls
+            calls += len(values) == 20_000
+            if after == "nothing" or calls > (3 if after == "repetitions" else 0):
+                raise CapabilityError("backend tested: core x: no message of more than 136 bytes")
+            return super().double(values)
+
+    if after == "repetitions":
+        monkeypatch.setattr("chaindp.bench.runner._warm_up", lambda *_: None)
+    row, result = bench(Limited, repeat=5)
+    assert (row["status"], row["reason"]) == ("skipped", "backend tested: core x: no message of more than 136 bytes")
+    assert row["output_matched"] is matched
+    assert row["ns_per_unit"] is None
+    assert result.holds
+    assert set(result.table.frame()["status"]) == {"skipped"}
+
+
+def test_what_was_not_compared_has_no_verdict_on_its_output() -> None:
+    assert bench(Raises)[0]["output_matched"] is None
+    assert bench(WrongVector)[0]["output_matched"] is False
 
 
 def test_simulated_time_is_no_wall_time() -> None:

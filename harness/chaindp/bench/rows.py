@@ -65,6 +65,7 @@ class Contender:
     compute_ns, transfer_ns: by the clock that its row is of
     wall_ns:    the whole call on the wall clock
     doubts:     by repetition, why its device times cannot be; empty where they can
+    wrong:      whether an output differed before anything was timed: from fixed vectors, or from golden cases
     simulated:  by repetition, what its calls took on a simulated device; empty where it is not simulated
     """
 
@@ -85,6 +86,7 @@ class Contender:
     warm_up: WarmUp | None = None
     last: tuple[Any, Any] | None = None
     simulated: list[SimulatedTimes] = field(default_factory=list)
+    wrong: bool = False
 
     @property
     def runs(self) -> bool:
@@ -136,9 +138,10 @@ def describe(contender: Contender, spec: KernelSpec, size: int, plan: BenchPlan)
         more = f", and {len(wrong) - 1} more of {plan.repeat} repetitions" if len(wrong) > 1 else ""
         contender.failed = contender.blame(spec, wrong[0] + more)
     status = "failed" if contender.failed else "skipped" if contender.skipped else "ok"
-    # Right on vectors and small inputs is not yet right here: where no timed output was compared, this is null.
-    compared = bool(contender.differs) or status == "failed"
-    matched = None if contender.skipped or backend is None or not compared else status == "ok"
+    # Right on vectors and small inputs is not yet right here: where no timed output was compared, this is null. What
+    # raised is no wrong output.
+    compared = bool(contender.differs) or contender.wrong
+    matched = not (wrong or contender.wrong) if compared else None
     domain = contender.time_domain
     row: dict[str, object] = {
         "kernel": spec.name,

@@ -12,7 +12,7 @@ from chaindp.backend import Platform, TimeDomain
 from chaindp.bench import inputs
 from chaindp.bench.rows import BenchPlan, BenchResult, Contender, report, report_broken
 from chaindp.bench.simulated import SIMULATED_REPETITIONS, report_simulated
-from chaindp.errors import ChaindpError, PluginError, UsageError
+from chaindp.errors import CapabilityError, ChaindpError, PluginError, UsageError
 from chaindp.kernels import KernelSpec
 from chaindp.kernels.kernelset import KernelCall, KernelSet
 from chaindp.measure import outputs
@@ -137,7 +137,9 @@ def _bench_size(
             if (selector, profile) not in vetted:
                 vetted[selector, profile] = _vet(registry, backends, plan, spec, selector, profile)
             seen = vetted[selector, profile]
-            contender = Contender(selector, profile, seen.kernels, seen.skipped, seen.failed, list(seen.compared))
+            contender = Contender(
+                selector, profile, seen.kernels, seen.skipped, seen.failed, list(seen.compared), wrong=seen.wrong
+            )
             if contender.runs:
                 _guard(contender, _warm_up, plan, spec, size)
             contenders.append(contender)
@@ -224,6 +226,7 @@ def _prove(contender: Contender, backends: _Backends, plan: BenchPlan, spec: Ker
     if reference is not None:
         contender.compared.append(f"{reference.backend.label} in full")
     contender.failed = contender.blame(spec, problem) if problem else ""
+    contender.wrong = bool(problem)
 
 
 def _reference(backends: _Backends, spec: KernelSpec, label: str) -> KernelSet | None:
@@ -363,9 +366,14 @@ def _settle(contender: Contender, spec: KernelSpec) -> None:
 
 
 def _guard(contender: Contender, work: Callable[..., None], *args: Any) -> None:
-    """Do the work on a contender; what a backend raises is this contender's failure and nobody else's."""
+    """Do the work on a contender; what a backend raises is this contender's failure and nobody else's.
+
+    A CapabilityError is none: it is a limit that the backend states, such as the longest message of a core.
+    """
     try:
         work(contender, *args)
+    except CapabilityError as error:
+        contender.skipped = str(error)
     except ChaindpError as error:
         contender.failed = str(error)
     except Exception as error:
