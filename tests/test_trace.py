@@ -126,6 +126,7 @@ def test_a_slice_says_what_the_table_says(reference: list[dict[str, Any]]) -> No
     assert first["ts"] == pytest.approx(values["start"] / 1e3, abs=1e-3)
     assert first["dur"] == pytest.approx((values["end"] - values["start"]) / 1e3, abs=1e-3)
     assert first["args"]["backend"] == "cpu:scalar"
+    assert first["args"]["time_domain"] == "wall"
     assert first["args"]["cpu_ms"] == pytest.approx(values["cpu"] / 1e6, abs=1e-3)
     kernel = rows[(rows["kernel"] == "ecrecover") & (rows["metric"] == "kernel_compute")]["value"].item()
     assert first["args"]["kernels"]["ecrecover"]["compute_ms"] == pytest.approx(kernel / 1e6)
@@ -167,3 +168,19 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a trace of chaindp; name another file with --out"):
         write_trace(REFERENCE, out)
     assert out.read_text() == '{"traceEvents": []}'
+
+
+def test_what_is_modelled_is_marked_in_every_slice(tmp_path: Path) -> None:
+    frame = pipeline_table(mode="model", levels=(4,), fast="sim")
+    rows = frame["metric"].isin(["kernel_compute", "kernel_transfer"]) & (frame["backend_ran"] == "sim")
+    frame.loc[rows, "time_domain"] = "modelled"
+    slices = [
+        one for one in traced(write(tmp_path / "run", frame, "pipeline"), tmp_path / "t.json") if one["ph"] == "X"
+    ]
+    assert {one["args"]["time_domain"] for one in slices} == {"modelled"}
+    kernels = {
+        one["args"].get("backend"): {kernel["time_domain"] for kernel in one["args"]["kernels"].values()}
+        for one in slices
+        if "kernels" in one["args"]
+    }
+    assert kernels == {"sim": {"modelled"}, "cpu:scalar": {"wall"}}

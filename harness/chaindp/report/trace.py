@@ -81,11 +81,11 @@ def trace_bytes(run: str | os.PathLike[str]) -> tuple[bytes, list[dict[str, Any]
 def trace_document(frame: pd.DataFrame, document: dict[str, Any]) -> dict[str, Any]:
     """The trace as JSON values; ``traceEvents`` is empty where the table has no instants."""
     table = spans(frame)
-    kernels: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
+    kernels: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in block_kernels(frame).itertuples():
         key = (row.workload, row.level, row.repetition, row.stage, row.block)
-        times = {"compute_ms": row.compute / 1e6, "transfer_ms": row.transfer / 1e6}
-        kernels.setdefault(key, {})[str(row.kernel)] = _known(times)
+        times = _known({"compute_ms": row.compute / 1e6, "transfer_ms": row.transfer / 1e6})
+        kernels.setdefault(key, {})[str(row.kernel)] = times | _domain(row.time_domain)
     events: list[dict[str, Any]] = []
     passes = table.groupby(["workload", "level", "repetition"], sort=True, observed=True)
     for pid, ((workload, level, repetition), mine) in enumerate(passes, start=1):
@@ -117,11 +117,11 @@ def _thread(stage: str) -> int:
 
 
 def _slices(
-    pid: int, table: pd.DataFrame, kernels: dict[tuple[Any, ...], dict[str, dict[str, float]]]
+    pid: int, table: pd.DataFrame, kernels: dict[tuple[Any, ...], dict[str, dict[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
-    """Complete events; ``ts`` and ``dur`` are us, with the ns as decimals."""
+    """Complete events; ``ts`` and ``dur`` are us, with the ns as decimals, and ``time_domain`` is theirs."""
     for row in table.itertuples():
-        args: dict[str, Any] = {"block": int(row.block)}
+        args: dict[str, Any] = {"block": int(row.block)} | _domain(row.time_domain)
         args |= {} if pd.isna(row.backend) else {"backend": str(row.backend)}
         args |= _known({"cpu_ms": row.cpu / 1e6, "network_wait_ms": row.wait / 1e6})
         args |= {"failed": str(row.reason)} if row.status != "ok" else {}
@@ -159,6 +159,11 @@ def _flows(pid: int, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "ts": (row.start + row.end) / 2e3,
             }
             yield event | ({"bp": "e"} if place == last else {})
+
+
+def _domain(domain: Any) -> dict[str, str]:
+    """What clock figures beside it are of, where the table says."""
+    return {} if pd.isna(domain) else {"time_domain": str(domain)}
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:

@@ -37,12 +37,17 @@ def spans(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def block_kernels(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a block, stage and kernel: workload, level, repetition, stage, block, kernel, compute, transfer in ns."""
+    """One row a block, stage and kernel: workload, level, repetition, stage, block, kernel, compute, transfer in ns,
+    and the time_domain of both.
+    """
     keys = [*_KEYS, "kernel"]
     parts = []
     for name in ("compute", "transfer"):
         rows = frame[(frame["metric"] == f"kernel_{name}") & frame["value"].notna()]
-        parts.append(rows.drop_duplicates(keys).set_index(keys)["value"].rename(name))
+        rows = rows.drop_duplicates(keys).set_index(keys)
+        parts.append(rows["value"].rename(name))
+        if name == "compute":
+            parts.append(rows["time_domain"])
     return pd.concat(parts, axis=1).reset_index()
 
 
