@@ -220,11 +220,28 @@ def test_other_work_and_other_machines_are_said() -> None:
     a = {"kind": "pipeline", "config": {"txs": 10, "seed": 1}, "environment": {"cpu": {"model": "X"}}}
     b = {"kind": "pipeline", "config": {"txs": 20, "seed": 2}, "environment": {"cpu": {"model": "Y"}}}
     assert differing_work(a, b) == [
-        "other work: txs is 10 in A and 20 in B",
+        "other work: transactions is 10 in A and 20 in B",
         "other machines: A ran on X, B on Y",
     ]
     assert differing_work(a, a) == []
     assert differing_work({}, {}) == []
+
+
+def test_hosts_and_platforms_are_compared_by_what_they_come_to() -> None:
+    """As many cores as threads is what a run without --cores models, and one instance without --instances."""
+    bare = {"mode": "model", "threads": 4, "cores": None, "lock": True, "instances": None, "clock_mhz": None}
+    same = bare | {"cores": 4, "instances": 1}
+    assert differing_work({"config": bare}, {"config": same}) == []
+    lock = "an interpreter's lock"
+    other = bare | {"cores": 64, "lock": False, "instances": 8, "clock_mhz": 200.0, "link": "none"}
+    assert differing_work({"config": bare}, {"config": other}) == [
+        f"other modelled host: it is 4 cores with {lock} in A and 64 cores without {lock} in B",
+        "other platform: the clock in MHz is the core's own in A and 200.0 in B",
+        "other platform: instances is 1 in A and 8 in B",
+        "other platform: the link is the backend's usual one in A and none in B",
+    ]
+    live = {"mode": "live", "threads": 4, "cores": None, "lock": True}
+    assert differing_work({"config": live}, {"config": live | {"cores": 4}}) == []
 
 
 def test_the_reference_run_equals_itself() -> None:

@@ -20,6 +20,7 @@ from chaindp.report.tables import (
     what_of,
 )
 from chaindp.report.words import count, figure, percent, plural, ratio, times
+from chaindp.results.model_error import error_note
 from chaindp.results.noise import NOT_MEASURED
 
 __all__ = ["dig", "facts", "headline", "machine"]
@@ -46,6 +47,8 @@ def _pipeline(run: Run) -> str:
         text += f". The claim for DP{top.level} is {claim.text}"
         text += f", {ratio(gap)} times as much as its {ratio(top.speedup)}p" if gap > 1 else _reached(run, top)
     text += f". {level_ranges(failed)} failed" if failed else ""
+    off = error_note(run.frame)
+    text += f". Against live passes {off}" if off else ""
     not_run = list(stages_not_run(run))
     text += f". Without the stages {', '.join(not_run)}" if not_run else ""
     return text + "."

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt  # the backend must be chosen before pyplot load
 
 from chaindp.pipeline.levels import LEVELS
 from chaindp.report.palette import STAGE_COLOURS
+from chaindp.results.model_error import error_note
 from chaindp.results.summary import STAGES, ladder, stage_times
 
 __all__ = ["plot_ladder"]
@@ -49,7 +50,11 @@ def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
         top.set_ylim(top=float(rungs["tps_high"].max()) * 1.45)
         top.set_ylabel("transactions a second")
         mode = rungs["mode"].iloc[0]
-        top.set_title(f"{workload}, {mode} mode: throughput, and against DP{rungs['speedup_over'].iloc[0]} = 1p")
+        off = error_note(frame)
+        top.set_title(
+            f"{workload}, {mode} mode: throughput, and against DP{rungs['speedup_over'].iloc[0]} = 1p"
+            + (f"\nagainst live passes {off}" if off else "")
+        )
 
         floor = pd.Series(0.0, index=rungs["level"])
         for stage in STAGES:

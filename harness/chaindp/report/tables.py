@@ -17,6 +17,7 @@ from chaindp.report.sources import Run
 from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
 from chaindp.results.breakeven import BreakEven
 from chaindp.results.kernels import disagreements
+from chaindp.results.model_error import checked_on, worst_error
 from chaindp.results.summary import LATENCIES, STAGES, kernel_costs
 
 __all__ = [
@@ -101,21 +102,30 @@ def ladder_table(run: Run) -> Table:
         judged = "" if verdict is None else text(verdict.verdict)
         row = [name, claim, ratio(rung.speedup), judged, count(rung.tps), count(rung.tps_low), count(rung.tps_high)]
         row += [count(rung.tps_with_admit), ratio(rung.speedup_with_admit)]
-        errors = [percent(rung.model_error), percent(rung.model_error_with_admit)] if modelled else []
+        errors = [_error(rung, "model_error"), _error(rung, "model_error_with_admit")] if modelled else []
         rows.append([*row, *errors, extra])
     repetitions = max((rung.repetitions for rung in measured.values()), default=0)
     title = f"The ladder: medians, slowest and fastest of {plural(repetitions, 'repetition')}"
     return Table(title, columns, rows, [name for name in columns if name not in ("level", "verdict", "adds")])
 
 
+def _error(rung: Any, name: str) -> str:
+    """The median of the model's error, and the smallest and the largest of several repetitions."""
+    middle, low, high = (getattr(rung, f"{name}{part}") for part in ("", "_low", "_high"))
+    spread = f" ({percent(low)} to {percent(high)})" if rung.repetitions > 1 and not pd.isna(middle) else ""
+    return percent(middle) + spread
+
+
 def error_line(run: Run) -> str:
-    """How far the model is off, in a sentence; what it was checked with, where a device was simulated."""
+    """How far the model is off, in a sentence; what it was checked with, where a device was simulated, and on what."""
     if run.ladder is None or mode_of(run) != "model":
         return ""
-    errors = run.ladder[["model_error", "model_error_with_admit"]].abs().max().max()
-    if pd.isna(errors):
+    worst = worst_error(run.frame)
+    if worst is None:
         return "The model was not checked against live passes: the table has no model error."
-    line = f"Against live passes over the same blocks on this machine, the model is off by at most {percent(errors)}."
+    line = f"Against live passes over the same blocks, the model is off by at most {percent(abs(worst))}."
+    where = checked_on(run.frame)
+    line += f" It was checked {where}." if where else ""
     checked = [f"DP{rung.level} with {rung.model_checked}" for rung in run.ladder.itertuples() if rung.model_checked]
     return line + (f" Checked {', '.join(checked)}: of a device that is not there, no pass is live." if checked else "")
 

@@ -14,6 +14,7 @@ from chaindp.measure.verdict import MINIMUM_ROUNDS, Verdict
 from chaindp.pipeline.levels import HETEROGENEOUS, LEVELS, MECHANISMS, LevelPlan
 from chaindp.report.words import plural
 from chaindp.results.kernels import device_kernels, platforms
+from chaindp.results.model_error import checked_on, error_note
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
 from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
 
@@ -63,10 +64,10 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     if overhead is not None:
         console.print(f"harness: {overhead:.2%} of a sequential pass is spent outside the stages")
     if (rungs["mode"] == "model").any():
-        worst = rungs[["model_error", "model_error_with_admit"]].abs().max().max()
+        where = checked_on(frame)
         console.print(
-            "model mode: stage times are measured, their overlap is scheduled, not run; "
-            f"against live passes here the model is off by at most {worst:.0%}"
+            "model mode: stage times are measured, their overlap is scheduled, not run; against live passes "
+            f"{error_note(frame)}" + (f" ({where})" if where else "")
         )
         for rung in rungs[rungs["model_checked"] != ""].itertuples():
             console.print(f"model mode: DP{rung.level} was checked with {rung.model_checked}, live and modelled alike")
@@ -124,13 +125,17 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
             f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}",
             f"{rung['tps_with_admit']:,.0f}",
             f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
-            *([_share(rung["model_error"]), _share(rung["model_error_with_admit"])] if modelled else []),
+            *([_error(rung, "model_error"), _error(rung, "model_error_with_admit")] if modelled else []),
         )
     return table
 
 
-def _share(value: float) -> str:
-    return "-" if pd.isna(value) else f"{value:+.0%}"
+def _error(rung: pd.Series, name: str) -> str:
+    """The median of the model's error, and under it the smallest and the largest of several repetitions."""
+    middle, low, high = (rung[f"{name}{part}"] for part in ("", "_low", "_high"))
+    if pd.isna(middle):
+        return "-"
+    return f"{middle:+.0%}" + (f"\n{low:+.0%} to {high:+.0%}" if rung["repetitions"] > 1 else "")
 
 
 def _adds(plans: Sequence[LevelPlan]) -> list[str]:

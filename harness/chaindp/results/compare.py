@@ -12,6 +12,7 @@ from chaindp.errors import InputError
 from chaindp.measure.statistics import outliers
 from chaindp.measure.verdict import Comparison, Judgement, Verdict, judge
 from chaindp.results.kernels import disagreements
+from chaindp.results.model_error import ERRORS, error_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +40,23 @@ DOMAINS = {
 }
 
 _HIGHER_IS_BETTER = {"tps", "tps_with_admit"}
-_WORK = {"txs", "block_txs", "accounts", "zipf", "conflict", "slot_s", "network", "threads", "ablate", "cores", "lock"}
-_PLATFORM = {"clock_mhz": "clock", "instances": "instances", "link": "link"}
+_WORK = {
+    "txs": "transactions",
+    "block_txs": "transactions a block",
+    "accounts": "accounts",
+    "zipf": "the Zipf exponent",
+    "conflict": "the share of conflicts",
+    "slot_s": "the slot in seconds",
+    "network": "the network",
+    "threads": "threads of a backend",
+    "ablate": "what is ablated",
+}
+_PLATFORM = {
+    "clock_mhz": ("the clock in MHz", "the core's own"),
+    "instances": ("instances", 1),
+    "link": ("the link", "the backend's usual one"),
+}
+"""What is stated around a simulated device: in words, and what is meant where it is not stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,8 @@ class Series:
     """All samples of one figure of one run. ``values`` float64[samples]; ``problem`` says why there are none.
 
     key:   what a series of the other run must share to be compared; ``side`` is the backend, which may differ
-    doubt: how the clocks that it was measured with disagree; empty where they do not
+    doubt: how the clocks that it was measured with disagree, or how far the model was off that it is of; empty where
+           neither can be
     exact: whether it is of a simulated device alone, so that the same input always gives the same value
     """
 
@@ -175,10 +192,11 @@ def domain_refusal(a: str, a_domain: str | None, b: str, b_domain: str | None) -
 
 def series_of(frame: pd.DataFrame) -> Iterator[Series]:
     """Every figure of a run that a comparison is made of: throughput by level, time per unit of work by kernel."""
-    for metric in ("tps", "tps_with_admit"):
+    for metric, error in ERRORS.items():
         rows = frame[frame["metric"] == metric]
         for (workload, level), group in rows.groupby(["workload", "level"], sort=True):
-            yield _series(group, group["value"], (metric, f"{workload} DP{level}"), "", "tx/s")
+            note = error_note(frame[frame["workload"] == workload], levels=(int(level),), metrics=(error,))
+            yield _series(group, group["value"], (metric, f"{workload} DP{level}"), "", "tx/s", note)
     metrics = ["compute_time", "transfer_time", "work", "device_span_time", "call_time"]
     rows = frame[frame["kernel"].notna() & frame["metric"].isin(metrics)]
     said = disagreements(frame)
@@ -254,21 +272,25 @@ def differing_work(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     lines = []
     if a.get("kind") != b.get("kind"):
         lines.append(f"A is a {a.get('kind')} run, B a {b.get('kind')} run")
-    changed = [name for name in sorted(one.keys() & two.keys() & _WORK) if one[name] != two[name]]
-    lines += [f"other work: {name} is {one[name]} in A and {two[name]} in B" for name in changed]
-    asked = [name for name in _PLATFORM if one.get(name) != two.get(name)]
-    lines += [
-        f"other platform: {_PLATFORM[name]} is {_stated(one.get(name))} in A and {_stated(two.get(name))} in B"
-        for name in asked
-    ]
+    shared = [name for name in _WORK if name in one and name in two]
+    asked: list[tuple[str, str, Any, Any]] = [("work", _WORK[name], one[name], two[name]) for name in shared]
+    if one.get("mode") == two.get("mode") == "model":
+        asked.append(("modelled host", "it", _host(one), _host(two)))
+    for name, (words, usual) in _PLATFORM.items():
+        mine, theirs = (usual if side.get(name) is None else side[name] for side in (one, two))
+        asked.append(("platform", words, mine, theirs))
+    # Two runs may say the same in two ways: what they come to is compared, and not the options.
+    lines += [f"other {what}: {words} is {a} in A and {b} in B" for what, words, a, b in asked if a != b]
     machines = [((run.get("environment") or {}).get("cpu") or {}).get("model") for run in (a, b)]
     if machines[0] != machines[1]:
         lines.append(f"other machines: A ran on {machines[0]}, B on {machines[1]}")
     return lines
 
 
-def _stated(value: object) -> str:
-    return "the core's own" if value is None else str(value)
+def _host(config: Mapping[str, Any]) -> str:
+    """The host that a model run was scheduled on: as many cores as threads where none are stated."""
+    cores = config.get("cores") or config.get("threads")
+    return f"{cores} cores {'with' if config.get('lock', True) else 'without'} an interpreter's lock"
 
 
 def _series(

@@ -10,6 +10,7 @@ from chaindp.errors import InputError
 from chaindp.measure.verdict import CONFIDENCE, judge
 from chaindp.results.breakeven import break_even, why_not
 from chaindp.results.kernels import stage_kernels
+from chaindp.results.model_error import error_note
 from chaindp.results.noise import NOT_MEASURED
 
 __all__ = [
@@ -43,9 +44,10 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns: workload, level, mode, time_domain, repetitions, tps, tps_low, tps_high, tps_with_admit, speedup,
     speedup_with_admit, speedup_over, model_error, model_error_low, model_error_high, model_error_with_admit,
-    model_checked. Medians over the repetitions; low and high are the slowest and the fastest, of the error the smallest
-    and the largest. Throughput is in transactions a second. The speed-up is over the lowest level of the run, null
-    where that one failed. ``model_error`` is the share by which the model overrates a live pass, null in live mode;
+    model_error_with_admit_low, model_error_with_admit_high, model_checked. Medians over the repetitions; low and
+    high are the slowest and the fastest, of the error the smallest and the largest. Throughput is in transactions a
+    second. The speed-up is over the lowest level of the run, null where that one failed. ``model_error`` is the
+    share by which the model overrates a live pass of the machine that it ran on, null in live mode;
     ``model_checked`` says what was in a simulated device's place for that, empty where nothing was.
     """
     rows = []
@@ -72,6 +74,8 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
                 "model_error_low": of("model_error").min(),
                 "model_error_high": of("model_error").max(),
                 "model_error_with_admit": of("model_error_with_admit").median(),
+                "model_error_with_admit_low": of("model_error_with_admit").min(),
+                "model_error_with_admit_high": of("model_error_with_admit").max(),
                 "model_checked": _checked(frame, workload, level),
             }
         )
@@ -98,11 +102,12 @@ def stage_times(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns: workload, level, stage, busy_ns_per_tx, cpu_ns_per_tx, wait_ns_per_tx, share, utilization, backend,
     time_domain. ``busy`` is from start to end of the stage on every block: work, and waiting for the interpreter's
-    lock, a core or the disk; with calls on a simulated device it has their modelled time in it, and ``time_domain``,
-    which is of ``busy``, says so. ``cpu`` is what the stage's thread ran (the threads of a backend and simulators are
-    not in it). ``wait`` is for the simulated network alone. ``utilization`` is the share of the pass during which the
-    stage was busy, ``share`` its part of all stages' cpu. ``admit`` is of the pass that has it in the pipeline, the
-    other stages of the pass that ``tps`` is of. Medians over the repetitions.
+    lock, a core or the disk; with calls on a simulated device it has their modelled time in it, and
+    ``time_domain``, which is of ``busy``, says so. ``cpu`` is what the stage's thread ran (the threads of a backend
+    and simulators are not in it). ``wait`` is for the simulated network alone, in model mode as it is scheduled.
+    ``utilization`` is the share of the pass during which the stage was busy, ``share`` its part of all stages' cpu.
+    ``admit`` is of the pass that has it in the pipeline, the other stages of the pass that ``tps`` is of. Medians
+    over the repetitions.
     """
     after = _pass_times(frame, "_after_admit", "tps_duration", _metric(frame, "transactions_after_admit"))
     per_block = _metric(frame, "transactions").groupby(_PASS, as_index=False)["value"].sum()
@@ -292,7 +297,11 @@ def gain_lines(frame: pd.DataFrame, *, costs: bool = True) -> list[str]:
         text += "" if pd.isna(gain.ratio) else f"{gain.ratio:.2f}x in tx/s without admit"
         if not pd.isna(gain.low):
             text += f", {CONFIDENCE:.0%} interval {gain.low:.2f} to {gain.high:.2f}, noise floor {gain.noise_floor:.1%}"
-        lines.append(f"{text}, {gain.verdict or 'no verdict'}{f' ({gain.reason})' if gain.reason else ''}")
+        text += f", {gain.verdict or 'no verdict'}{f' ({gain.reason})' if gain.reason else ''}"
+        off = error_note(
+            frame[frame["workload"] == gain.workload], levels=(gain.below, gain.level), metrics=("model_error",)
+        )
+        lines.append(f"{text}; {off}" if off else text)
         if taken is None:
             continue
         mine = taken[(taken["workload"] == gain.workload) & (taken["level"] == gain.level)]
@@ -384,12 +393,14 @@ def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> 
     """What the throughput of a level is bounded by."""
     wall = 1e9 / rung["tps"]
     waiting = stages["wait_ns_per_tx"].sum()
-    if waiting / wall > 0.5 and "pipelining" not in on:
+    modelled = rung["mode"] == "model"
+    # A schedule knows when a thread waits for the network alone; a live one waits for the lock and for cores as well.
+    if waiting / wall > 0.5 and (modelled or "pipelining" not in on):
         return f"{waiting / wall:.0%} of the time is waiting for the next slot"
+    if modelled:
+        return _modelled_bound(stages)
     work = stages["cpu_ns_per_tx"].sort_values(ascending=False)
     top = ", ".join(f"{stage} {value / work.sum():.0%}" for stage, value in work.head(3).items())
-    if rung["mode"] == "model":
-        return f"Of the stages' work: {top}"
     if "pipelining" not in on:
         idle = 1 - work.sum() / wall
         disk = f"; {idle:.0%} is waiting, mostly for the disk" if idle > 0.05 else ""
@@ -403,3 +414,21 @@ def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> 
         f"Stages overlap, and their threads get {cores:.2f} cores' worth of the interpreter and the machine; "
         f"most of their work: {top}"
     )
+
+
+def _modelled_bound(stages: pd.DataFrame) -> str:
+    """What bounds a level in model mode: what the stages take, on devices as well, and how busy they are."""
+    ranked = stages.sort_values("busy_ns_per_tx", ascending=False)
+    total = ranked["busy_ns_per_tx"].sum()
+    top = ", ".join(
+        f"{stage}{f' on {row.backend}' if row.time_domain == 'modelled' else ''} {row.busy_ns_per_tx / total:.0%} "
+        f"(busy {row.utilization:.0%} of the pass)"
+        for stage, row in zip(ranked.index[:3], ranked.itertuples(), strict=False)
+    )
+    first = ranked.iloc[0]
+    # What the stage's thread does not run is the device's, with its link.
+    device = first["busy_ns_per_tx"] - first["cpu_ns_per_tx"]
+    if first["time_domain"] == "modelled" and device > 0.5 * first["busy_ns_per_tx"]:
+        stage = ranked.index[0]
+        return f"The device of {first['backend']} takes most of {stage}, the longest stage. Of the stages' time: {top}"
+    return f"Of the stages' time: {top}"

@@ -11,7 +11,8 @@ from chaindp.report.palette import OKABE_ITO
 from chaindp.report.parts import Chart, Key, Table
 from chaindp.report.sources import Run
 from chaindp.report.tables import measured_levels, mode_of
-from chaindp.report.words import count
+from chaindp.report.words import count, percent
+from chaindp.results.model_error import error_note, worst_error
 
 __all__ = ["runs_charts"]
 
@@ -59,8 +60,13 @@ def _chart(workload: str, mode: str, runs: Sequence[Run]) -> Chart:
         dots = picture.scatter(x="tps", y="y", source=source, size=9, color=colour)
         add_hover(picture, [dots], [("run", "@run"), ("level", "@level"), ("tx/s", "@tps{0,0}")])
         legend.append(Key(names[index], colour, "dot"))
-        rows.append([names[index], *(count(measured[level].tps) if level in measured else "" for level in levels)])
-    columns = ["run", *(f"DP{level}, tx/s" for level in levels)]
+        row = [names[index], *(count(measured[level].tps) if level in measured else "" for level in levels)]
+        if mode == "model":
+            worst = worst_error(run.frame, metrics=("model_error",))
+            row.append(percent(worst) or "not checked")
+            legend[-1] = Key(f"{names[index]} ({error_note(run.frame, metrics=('model_error',))})", colour, "dot")
+        rows.append(row)
+    columns = ["run", *(f"DP{level}, tx/s" for level in levels), *(["worst model error"] if mode == "model" else [])]
     title = f"{workload}, {mode} mode: throughput of {len(runs)} runs"
     quantity = "transactions a second, median, slowest to fastest repetition; for a verdict, chaindp compare"
     return Chart(title, quantity, picture, legend, Table(title, columns, rows, columns[1:]), wide=True)
