@@ -90,7 +90,8 @@ def test_amdahl_and_the_shares_fit_together(result: ImpactResult, document: dict
     stage = document["stage_ns"]
     assert 0 < stage["below_kernels"] < stage["below"]
     assert stage["host"] > 0
-    assert set(document["model_errors"]) == {"DP4", "DP5"}
+    assert set(document["model_errors"]) == set(document["model_errors_with_admit"]) == {"DP4", "DP5"}
+    assert document["checked_with"] == "cpu in the place of core"
 
 
 def test_what_stops_mattering_is_said(result: ImpactResult, document: dict[str, Any]) -> None:

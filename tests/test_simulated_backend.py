@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +28,10 @@ from chaindp.kernels import KECCAK256
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.backends import parse_backends, split_request, stand_ins
 from chaindp.pipeline.block import Stage
+from chaindp.pipeline.observed import Observed, PassKind
 from chaindp.pipeline.passes import PassResult
 from chaindp.pipeline.replan import for_nothing, on_platform, replan
-from chaindp.pipeline.run import Observed, RunConfig, measure_run
+from chaindp.pipeline.run import RunConfig, measure_run
 from chaindp.pipeline.work import Machine
 from chaindp.plugins import Registry, load_plugins
 from chaindp.report.html import html_page
@@ -398,7 +400,7 @@ def test_two_stored_benches_of_a_simulated_device_compare_exactly(here: Here) ->
     for metric in ("ns_per_unit", "ns_per_unit_with_transfer"):
         assert (rows[metric]["verdict"], rows[metric]["time_domain"]) == ("faster", "modelled")
         assert rows[metric]["ratio"] == pytest.approx(1.5)
-    assert any("other platform: clock is 100.0 in A and 150.0 in B" in note for note in document["notes"])
+    assert any("other platform: the clock in MHz is 100.0 in A and 150.0 in B" in note for note in document["notes"])
     assert status == 0
 
 
@@ -460,6 +462,8 @@ def test_the_summary_states_the_host_the_platforms_and_the_models_error(document
     for row in document["summary"]:
         assert isinstance(row["modelled"]["error"]["tps"], float)
         assert isinstance(row["modelled"]["error"]["tps_with_admit"], float)
+        assert row["modelled"]["checked_on"]["lock"] is True
+        assert 1 <= row["modelled"]["checked_on"]["cores"] <= (os.cpu_count() or 1)
     assert document["summary"][0]["modelled"]["error"]["checked_with"] == ""
 
 
@@ -512,8 +516,8 @@ def test_every_row_with_a_unit_of_time_has_the_domain_that_it_is_of(document: di
     assert set(frame[frame["time_domain"].eq("cycles").fillna(False)]["unit"]) == {"cycles"}
     assert set(timed[timed["unit"] == "tx/s"]["time_domain"]) == {"modelled"}
     on_the_wall = timed[timed["time_domain"].eq("wall") & timed["backend_ran"].str.startswith("sim").fillna(False)]
-    # Of what ran on the device: how long the host's thread ran, how long it waited for the network, the simulator.
-    hosts = {"cpu", "wait", "cpu_after_admit", "wait_after_admit", "simulator_speed"}
+    # Of what ran on the device: how long the host's thread ran, and the simulator.
+    hosts = {"cpu", "cpu_after_admit", "simulator_speed"}
     assert set(on_the_wall["metric"]) == hosts
 
 
@@ -600,6 +604,11 @@ def test_a_wrong_simulated_backend_is_caught_and_named(site: Path, tmp_path: Pat
     found = json.loads(done.stdout)
     assert any("backend sim" in failure and "differ from cpu" in failure for failure in found["failures"])
     assert [row["status"] for row in found["summary"]] == ["ok", "failed"]
+    right, failed = found["summary"]
+    assert list(failed) == list(right)
+    assert list(failed["modelled"]["error"]) == list(right["modelled"]["error"])
+    nothing = {failed[name] for name in ("tps", "speedup", "speedup_over", "model_error", "model_error_with_admit")}
+    assert nothing | set(failed["modelled"]["error"].values()) == {None}
 
 
 # planning again -------------------------------------------------------------------------------------------------------
@@ -619,19 +628,21 @@ def observed(registry: Registry) -> list[Observed]:
 
 
 def modelled(passes: list[Observed]) -> PassResult:
-    (found,) = (one.result for one in passes if one.level == 5 and one.admit_first and not (one.live or one.stand_in))
+    (found,) = (one.result for one in passes if one.level == 5 and one.admit_first and one.kind is PassKind.RECORDED)
     return found
 
 
 def test_every_pass_is_observed_and_the_model_is_checked_with_both_kinds(observed: list[Observed]) -> None:
-    kinds = [(one.level, one.admit_first, one.live, one.stand_in) for one in observed]
-    below = [(4, admit, live, False) for admit in (False, True) for live in (False, True)]
-    top = [
-        (5, admit, live, stand_in)
-        for admit in (False, True)
-        for live, stand_in in ((False, False), (True, True), (False, True))
-    ]
-    assert sorted(kinds) == sorted(below + top)
+    kinds = [(one.level, one.admit_first, one.kind, one.live, one.stand_in) for one in observed]
+    expected = [(4, True, PassKind.AGAIN, False, False)]
+    for level in (4, 5):
+        for admit in (False, True):
+            expected.append((level, admit, PassKind.RECORDED, False, False))
+            expected += [(level, admit, PassKind.CHECK, live, level == 5) for live in (False, True)]
+    assert sorted(kinds) == sorted(expected)
+    for first in (False, True):
+        order = [one.kind for one in observed if one.level == 5 and one.admit_first == first]
+        assert order[0] is PassKind.RECORDED, "what is recorded is of blocks that nobody has seen"
     for one in observed:
         assert (one.result.resources is None) == one.live
         assert bool(one.result.platforms) == (one.level == 5 and not one.stand_in)
@@ -721,7 +732,7 @@ def test_a_device_at_a_clock_of_one_hertz_is_scheduled_as_any_other(registry: Re
     passes: list[Observed] = []
     outcome = measure_run(config, registry, SampleTable("run-1"), observe=passes.append)
     assert outcome.failures == []
-    (result,) = (one.result for one in passes if one.result.platforms and one.admit_first)
+    (result,) = (one.result for one in passes if one.kind is PassKind.RECORDED and one.admit_first)
     cycles = sum(call.simulated.cycles for calls in result.calls.values() for call in calls if call.simulated)
     assert cycles > 3e5
     # One device for both stages, so that its calls follow each other.

@@ -418,7 +418,13 @@ def _print_impact(result: ImpactResult, out: Path | None) -> None:
         click.echo(f"enough: no link of these comes within {options.within:.1%} of the ceiling, with any instances")
     calls = ", ".join(f"{value:,.0f} {name.replace('_', ' ')}" for name, value in result.calls.items())
     click.echo(f"a block asks the device for: {calls}")
-    errors = ", ".join(f"DP{level} {error:+.1%}" for level, error in result.model_errors.items())
-    click.echo(f"error of the model against live runs on this machine: {errors}")
+    both = [
+        ", ".join(f"DP{level} {error:+.1%}" for level, error in errors.items())
+        for errors in (result.model_errors, result.model_errors_with_admit)
+    ]
+    click.echo(
+        f"error of the model against live runs on this machine: {both[0]} (with admit {both[1]}); DP5 was checked with "
+        f"{result.checked_with}"
+    )
     if out is not None:
         click.echo(f"{out}")

@@ -209,11 +209,14 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
     document |= {"gains": [], "break_even": [], "break_even_missing": why_not(frame) if config.backends else []}
     for number, level in outcome.levels.items():
         row: dict[str, Any] = {"workload": config.workload, "level": number, "mode": config.mode}
-        row |= dict.fromkeys(("tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit"))
+        row |= dict.fromkeys(_RUNG)
         row |= dict.fromkeys(("state_root", "receipts_root", "block_hash", "gas_used", "transactions", "refused"))
         row |= dict.fromkeys(("verdict", "speedup_low", "speedup_high", "noise_floor", "verdict_reason"))
         row |= {"claim": LEVELS[number].claim, "status": "failed" if level.failures else "ok", "stages": {}}
-        row |= {"time_domain": "wall" if config.machine is None else "modelled", "modelled": _modelled(config, level)}
+        row |= {
+            "time_domain": "wall" if config.machine is None else "modelled",
+            "modelled": _modelled(config, level, outcome),
+        }
         row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}}
         if 0 in level.roots:
             roots = level.roots[0]
@@ -222,6 +225,7 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
             row["block_hash"] = "0x" + roots.block_hashes[-1].hex()
             row |= {"gas_used": roots.gas_used, "transactions": roots.transactions, "refused": roots.refused}
         rows.append(row)
+    document |= {"harness_overhead": None, "explanation": []}
     if not _measured(frame):
         return document
     rungs = summary.ladder(frame).set_index("level")
@@ -233,8 +237,7 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
         if number not in rungs.index:
             continue
         rung = rungs.loc[number]
-        columns = ["tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit", "speedup_over"]
-        row |= rung[[*columns, "model_error", "model_error_with_admit"]].to_dict()
+        row |= rung[list(_RUNG)].to_dict()
         if row["modelled"] is not None:
             row["modelled"]["error"] = {key: rung[name] for key, name in _ERRORS.items()}
         verdict = judged.loc[number, ["verdict", "low", "high", "noise_floor", "reason"]]
@@ -252,18 +255,26 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
     return document
 
 
+_RUNG = (
+    *("tps", "tps_low", "tps_high", "tps_with_admit", "speedup", "speedup_with_admit", "speedup_over"),
+    *("model_error", "model_error_with_admit"),
+)
+"""What a row of the summary has of the ladder; null at a level that failed."""
+
 _ERRORS = {
     "tps": "model_error",
     "tps_low": "model_error_low",
     "tps_high": "model_error_high",
     "tps_with_admit": "model_error_with_admit",
+    "tps_with_admit_low": "model_error_with_admit_low",
+    "tps_with_admit_high": "model_error_with_admit_high",
     "checked_with": "model_checked",
 }
 
 
-def _modelled(config: RunConfig, level: LevelOutcome) -> dict[str, Any] | None:
-    """What the schedule of a level stands on: the modelled host, and the platforms of simulated devices, by stage and
-    kernel.
+def _modelled(config: RunConfig, level: LevelOutcome, outcome: RunOutcome) -> dict[str, Any] | None:
+    """What the schedule of a level stands on: the modelled host, the one that the model was checked on, and the
+    platforms of simulated devices, by stage and kernel. The error is filled in where the level holds.
     """
     from chaindp.measure.platforms import platform_row
 
@@ -276,7 +287,9 @@ def _modelled(config: RunConfig, level: LevelOutcome) -> dict[str, Any] | None:
         }
         for stage, platforms in level.platforms.items()
     }
-    return {"cores": config.machine.cores, "lock": config.machine.lock, "devices": devices}
+    checked_on = None if outcome.checked_on is None else asdict(outcome.checked_on)
+    host = {"cores": config.machine.cores, "lock": config.machine.lock, "checked_on": checked_on}
+    return {**host, "devices": devices, "error": dict.fromkeys(_ERRORS)}
 
 
 def _device_kernels(frame: pd.DataFrame, level: int) -> dict[str, dict[str, Any]]:

@@ -87,6 +87,24 @@ class PassResult:
         column = self.stages.index(stage)
         return np.array([round(sum(segment.ns for segment in row[column])) for row in self.work], dtype=np.int64)
 
+    def wait_ns(self, stage: Stage) -> np.ndarray:
+        """int64[blocks]: how long the stage had a block and waited for the simulated network; of a model pass, in the
+        schedule, where only ``order`` does.
+        """
+        if self.resources is None:
+            return np.array([block.spans[stage].wait_ns for block in self.blocks], dtype=np.int64)
+        waited = np.zeros(len(self.blocks), dtype=np.int64)
+        if stage is Stage.ORDER:
+            column = self.stages.index(stage)
+            every = tuple(range(len(self.stages)))
+            threads = (self.resources.threads or [(one,) for one in every]) if self.resources.pipelined else (every,)
+            last = next(thread[-1] for thread in threads if column in thread)
+            # A block is there once the stage before has left it and the thread is through with the block before.
+            there = self.end[:, column - 1].copy() if column else waited.copy()
+            there[1:] = np.maximum(there[1:], self.end[:-1, last])
+            waited = np.maximum(0, np.minimum(self.start[:, column], self.ordered) - there)
+        return waited
+
     def cpu_ns(self, stage: Stage) -> np.ndarray:
         """int64[blocks]: what the stage's thread ran, without simulators."""
         return np.array([cpu_ns(block.spans[stage]) for block in self.blocks], dtype=np.int64)

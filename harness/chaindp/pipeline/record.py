@@ -19,11 +19,11 @@ from chaindp.results.table import SampleTable
 __all__ = ["Recorder", "record_machine", "record_platform"]
 
 
-def record_machine(table: SampleTable, common: Mapping[str, Any], machine: Machine) -> None:
-    """The host that a level was scheduled on."""
+def record_machine(table: SampleTable, common: Mapping[str, Any], what: str, machine: Machine) -> None:
+    """A host that a level was scheduled on: ``model``, the stated one, or ``model_check``, this one."""
     row = {**common, "time_domain": "modelled", "unit": "1"}
-    table.append(**row, metric="model_cores", value=machine.cores)
-    table.append(**row, metric="model_lock", value=int(machine.lock))
+    table.append(**row, metric=f"{what}_cores", value=machine.cores)
+    table.append(**row, metric=f"{what}_lock", value=int(machine.lock))
 
 
 def record_platform(table: SampleTable, common: Mapping[str, Any], platform: Platform) -> None:
@@ -60,12 +60,15 @@ class Recorder:
             share = sum(call.kept for call in calls) / len(calls)
             self._table.append(**self._common, metric=f"{metric}_audited", value=share, unit="1")
         if result.overhead_ns is not None:
-            spent = sum(span.end_ns - span.start_ns for block in result.blocks for span in block.spans.values())
+            every = [span for block in result.blocks for span in block.spans.values()]
+            spent = sum(span.end_ns - span.start_ns for span in every)
+            # What a simulator takes is no work of a stage, and would make the harness look like nothing.
+            spent -= sum(call.wall_ns for span in every for call in span.calls if call.simulated is not None)
             share = result.overhead_ns / (spent + result.overhead_ns)
             self._table.append(**self._common, metric="harness_overhead", value=share, unit="1", time_domain="wall")
 
     def model_error(self, metric: str, error: float, checked: Mapping[Stage, str]) -> None:
-        """How far the modelled throughput is above a live pass's over the same blocks, as a share of the latter.
+        """How far the throughput that is modelled of this machine is above a live pass's, as a share of the latter.
 
         checked: the backends, by stage, that were in the place of simulated devices, in both passes
         """
@@ -85,7 +88,7 @@ class Recorder:
             for metric, values, domain in (
                 ("busy", result.busy_ns(stage), _domain_of(stage, result)),
                 ("cpu", result.cpu_ns(stage), "wall"),
-                ("wait", [span.wait_ns for span in spans], "wall"),
+                ("wait", result.wait_ns(stage), self._domain),
                 ("start", result.start[:, column], self._domain),
                 ("end", result.end[:, column], self._domain),
             ):
@@ -93,20 +96,19 @@ class Recorder:
             for index, span in enumerate(spans):
                 self._calls(where | {"block": index}, span.calls)
         for metric in ("transactions", "gas_used", "refused", "late_loads", "reruns"):
-            values = [getattr(block, metric) for block in result.blocks]
-            self._table.extend(count, **self._common, block=numbers, metric=metric, value=values, unit="1")
+            counts = [getattr(block, metric) for block in result.blocks]
+            self._table.extend(count, **self._common, block=numbers, metric=metric, value=counts, unit="1")
 
     def stages_after_admit(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
         """The stages of the pass that ``tps`` is of, each over all blocks."""
         transactions = result.transactions
         self._table.append(**self._common, metric="transactions_after_admit", value=transactions, unit="1")
         for stage in result.stages:
-            spans = [block.spans[stage] for block in result.blocks]
             where = self._where(stage, result, matched)
             for metric, value, domain in (
                 ("busy_after_admit", result.busy_ns(stage).sum(), _domain_of(stage, result)),
                 ("cpu_after_admit", result.cpu_ns(stage).sum(), "wall"),
-                ("wait_after_admit", sum(span.wait_ns for span in spans), "wall"),
+                ("wait_after_admit", result.wait_ns(stage).sum(), self._domain),
             ):
                 self._table.append(**where, metric=metric, value=value, time_domain=domain)
 

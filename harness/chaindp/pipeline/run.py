@@ -32,10 +32,12 @@ from chaindp.pipeline.backends import (
 from chaindp.pipeline.block import Stage
 from chaindp.pipeline.config import RunConfig
 from chaindp.pipeline.levels import HETEROGENEOUS, MECHANISMS, LevelPlan, plan_level
+from chaindp.pipeline.observed import Observed, PassKind
 from chaindp.pipeline.passes import GenesisStore, PassResult, run_pass
 from chaindp.pipeline.record import Recorder, record_machine, record_platform
 from chaindp.pipeline.roots import Roots, roots_of, run_receipts_root
 from chaindp.pipeline.stages import ChainParams
+from chaindp.pipeline.work import Machine, this_machine
 from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.plugins import Registry, select
 from chaindp.results.store import process_alive
@@ -71,44 +73,32 @@ class LevelOutcome:
     checked: dict[Stage, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """A measured pass, for whoever wants more of it than samples.
-
-    live, stand_in: in model mode, whether it is a live pass, and whether ``cpu`` was in the place of simulated devices:
-                    passes that the model is checked with
-    """
-
-    level: int
-    repetition: int
-    admit_first: bool
-    live: bool
-    stand_in: bool
-    result: PassResult
-
-
 @dataclass(slots=True)
 class RunOutcome:
-    """The samples, what each level led to, and every reason why the run does not hold."""
+    """The samples, what each level led to, and every reason why the run does not hold.
+
+    checked_on: in model mode, the machine that the model was checked on, which is this one
+    """
 
     table: SampleTable
     levels: dict[int, LevelOutcome]
     failures: list[str]
     consensus: dict[str, object]
     workload_digest: str
+    checked_on: Machine | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A modelled pass beside a live one over the same blocks.
+    """A pass scheduled on this machine beside a live one, over the same blocks.
 
     error:  how far the modelled throughput is above the live one's, as a share of the latter
-    roots:  what both led to
+    roots:  what each led to, by what to call it
     labels: the backends of both, by stage
     """
 
     error: float
-    roots: tuple[Roots, Roots]
+    roots: dict[str, Roots]
     labels: dict[Stage, str]
 
 
@@ -162,6 +152,7 @@ class _Run:
         top = max(config.levels)
         plans = [plan_level(number, config.ablate, self.asked_for.values(), top) for number in config.levels]
         self.outcomes = {plan.level.number: LevelOutcome(plan) for plan in plans}
+        self.here = this_machine() if config.mode == "model" else None
         self.pool = BackendPool(registry, config.threads, config.platform)
         self.params = ChainParams(chain_id=CHAIN_ID)
         self.failures: list[str] = []
@@ -185,7 +176,7 @@ class _Run:
                 samples: dict[int, _Samples] = {}
                 again: PassResult | None = None
                 # In a new order each time, so that a slow spell of the machine does not always fall on the same level.
-                for number in rng.permutation([*sorted(self.outcomes), AGAIN]).tolist():
+                for number in self.order(rng):
                     level = lowest if number == AGAIN else number
                     if self.outcomes[level].failures:
                         continue
@@ -208,9 +199,17 @@ class _Run:
                 "messages": streams[0].ordered.messages,
                 "bytes_sent": streams[0].ordered.bytes_sent,
             }
-            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest)
+            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest, self.here)
         finally:
             self.pool.close()
+
+    def order(self, rng: np.random.Generator) -> list[int]:
+        """The levels of a repetition, and AGAIN among them, in an order of their own."""
+        order: list[int] = rng.permutation([*sorted(self.outcomes), AGAIN]).tolist()
+        if self.outcomes[min(self.outcomes)].plan.has(HETEROGENEOUS):
+            # The second pass of a backend that was asked for is over blocks that it has seen: it must not be the first.
+            order.sort(key=AGAIN.__eq__)
+        return order
 
     def workload(self, repetition: int, kernels: KernelSet) -> Workload:
         config = self.config
@@ -257,21 +256,24 @@ class _Run:
                 self.one_pass(outcome.plan, stream, genesis, admit_first=False)
 
     @contextmanager
-    def blame(self, number: int, when: str) -> Iterator[None]:
+    def blame(self, number: int, when: str, *, stand_in: bool = False) -> Iterator[None]:
         """What goes wrong within is a failed row of that level, and the run goes on with the other levels.
 
         A wrong result of a backend that was asked for can lead the chain anywhere, so there every exception is taken to
         be that; without one, only errors that chaindp raises on purpose are, and others are defects that must show.
+
+        stand_in: whether ``cpu`` is in the place of simulated devices, so that these are not to blame
         """
         try:
             yield
         except ChaindpError as error:
             self.fail(number, f"{when}: {error}")
         except Exception as error:
-            if not self.outcomes[number].plan.has(HETEROGENEOUS):
+            asked_for = stand_ins(self.asked_for, self.registry) if stand_in else self.asked_for
+            names = sorted({asked_for[stage] for stage, name in self.asked_for.items() if asked_for[stage] == name})
+            if not names or not self.outcomes[number].plan.has(HETEROGENEOUS):
                 raise
-            names = ", ".join(sorted(set(self.asked_for.values())))
-            self.fail(number, f"{when}, with {names}: {type(error).__name__}: {error}")
+            self.fail(number, f"{when}, with {', '.join(names)}: {type(error).__name__}: {error}")
 
     def fail(self, number: int, reason: str, **fields: Any) -> None:
         reason = f"DP{number}, {' '.join(reason.split())}"
@@ -289,13 +291,17 @@ class _Run:
         *,
         admit_first: bool,
         keep: int = 0,
+        kind: PassKind = PassKind.RECORDED,
         live: bool = False,
-        stand_in: bool = False,
     ) -> PassResult:
-        """One pass of a level: live where that is said, else in the run's mode; with ``stand_in``, ``cpu`` in the place
-        of simulated devices.
+        """One pass of a level, in the run's mode.
+
+        kind: of a CHECK, ``cpu`` is in the place of simulated devices, and it runs on this machine: by a schedule, or
+              with ``live`` in earnest
         """
         backends = stage_backends(plan, self.asked_for)
+        check = kind is PassKind.CHECK
+        stated = self.here if check else self.config.machine
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             return run_pass(
                 plan=plan,
@@ -305,10 +311,10 @@ class _Run:
                 genesis=genesis,
                 params=self.params,
                 pool=self.pool,
-                backends=stand_ins(backends, self.registry) if stand_in else backends,
+                backends=stand_ins(backends, self.registry) if check else backends,
                 scratch=Path(scratch),
                 admit_first=admit_first,
-                machine=None if live else self.config.machine,
+                machine=None if live else stated,
                 threads=self.config.threads,
                 keep=keep,
             )
@@ -324,46 +330,68 @@ class _Run:
     ) -> None:
         """The two passes of a level and repetition: with ``admit`` in the pipeline, and with it done beforehand.
 
-        In model mode each of them has a live pass over the same blocks beside it, to check the model with.
+        In model mode two more follow each of them, over the same blocks, to check the model with. They follow: what is
+        recorded must be of blocks that the backend has not seen.
         """
         plan = self.outcomes[number].plan
         results: dict[bool, PassResult] = {}
         matched: dict[str, dict[Stage, bool]] = {}
         problems: list[str] = []
         checks: dict[bool, _Check] = {}
-        with self.blame(number, f"repetition {repetition}"):
-            for admit_first in (True, False) if admitted_first else (False, True):
-                name = "after admit" if admit_first else "with admit"
-                stream = streams[admit_first]
-                live = None
-                # Before it in every second repetition, so that neither always finds the machine as the other left it.
-                if self.config.mode == "model" and (repetition + number) % 2:
-                    live = self.check(number, repetition, stream, genesis, admit_first, live=True)
+        for admit_first in (True, False) if admitted_first else (False, True):
+            name = "after admit" if admit_first else "with admit"
+            stream = streams[admit_first]
+            with self.blame(number, f"repetition {repetition}"):
                 result = self.one_pass(plan, stream, genesis, admit_first=admit_first, keep=KEEP_BYTES)
-                self.observe(Observed(number, repetition, admit_first, self.config.mode == "live", False, result))
-                results[admit_first] = result
+                self.observed(number, repetition, admit_first, PassKind.RECORDED, result)
                 matched[name], wrong = self.audit(result)
                 problems += [f"repetition {repetition}, {name}: {problem}" for problem in wrong]
                 if not wrong:
                     audit_proofs(result.blocks)
-                if self.config.mode == "model":
-                    live = live or self.check(number, repetition, stream, genesis, admit_first, live=True)
-                    if self.simulates(plan):
-                        result = self.check(number, repetition, stream, genesis, admit_first, live=False)
-                    error, led_to = result.tps / live.tps - 1, (roots_of(result), roots_of(live))
-                    checks[admit_first] = _Check(error, led_to, live.labels)
-        if len(results) == 2:
-            samples[number] = _Samples(results[False], results[True], checks, matched, problems)
+                results[admit_first] = result
+            if admit_first not in results:
+                return
+            check = self.check(number, repetition, stream, genesis, admit_first) if self.here is not None else None
+            if check is not None:
+                checks[admit_first] = check
+        samples[number] = _Samples(results[False], results[True], checks, matched, problems)
 
     def check(
-        self, number: int, repetition: int, stream: _Stream, genesis: GenesisStore, admit_first: bool, *, live: bool
-    ) -> PassResult:
-        """A pass to check the model with, live or modelled, with ``cpu`` in the place of simulated devices."""
+        self, number: int, repetition: int, stream: _Stream, genesis: GenesisStore, admit_first: bool
+    ) -> _Check | None:
+        """Check the model of a level: a pass scheduled on this machine, and a live one; None where one of them fails.
+
+        With ``cpu`` in the place of simulated devices. In turn: neither always finds the machine as the other left it.
+        """
         plan = self.outcomes[number].plan
         stand_in = self.simulates(plan)
-        result = self.one_pass(plan, stream, genesis, admit_first=admit_first, live=live, stand_in=stand_in)
-        self.observe(Observed(number, repetition, admit_first, live, stand_in, result))
-        return result
+        results: dict[bool, PassResult] = {}
+        suffix = f" with {DEFAULT}" if stand_in else ""
+        names = {True: f"live check{suffix}", False: f"modelled check{suffix}"}
+        for live in (True, False) if (repetition + number) % 2 else (False, True):
+            with self.blame(number, f"repetition {repetition}, {names[live]}", stand_in=stand_in):
+                kind = PassKind.CHECK
+                result = self.one_pass(plan, stream, genesis, admit_first=admit_first, kind=kind, live=live)
+                self.observed(number, repetition, admit_first, kind, result, stand_in=stand_in)
+                results[live] = result
+        if len(results) < 2:
+            return None
+        roots = {names[live]: roots_of(result) for live, result in results.items()}
+        return _Check(results[False].tps / results[True].tps - 1, roots, results[True].labels)
+
+    def observed(
+        self,
+        number: int,
+        repetition: int,
+        admit_first: bool,
+        kind: PassKind,
+        result: PassResult,
+        *,
+        stand_in: bool = False,
+    ) -> None:
+        """Hand out a pass; a live one has no resources that it was scheduled on."""
+        live = result.resources is None
+        self.observe(Observed(number, repetition, admit_first, kind, live, stand_in, result))
 
     def simulates(self, plan: LevelPlan) -> bool:
         """Whether a stage of this level runs on a simulated device."""
@@ -375,7 +403,10 @@ class _Run:
     ) -> PassResult | None:
         """A second pass after ``admit`` of a level, audited like the first; None where it fails."""
         with self.blame(number, f"repetition {repetition}, again"):
-            result = self.one_pass(self.outcomes[number].plan, streams[1], genesis, admit_first=True, keep=KEEP_BYTES)
+            result = self.one_pass(
+                self.outcomes[number].plan, streams[1], genesis, admit_first=True, keep=KEEP_BYTES, kind=PassKind.AGAIN
+            )
+            self.observed(number, repetition, True, PassKind.AGAIN, result)
             _, wrong = self.audit(result)
             for problem in wrong:
                 self.fail(number, f"repetition {repetition}, again: {problem}", repetition=repetition)
@@ -421,16 +452,17 @@ class _Run:
             first, second = (roots_of(result) for result in passes)
             reference = (first, second)
         for sample in samples.values():
-            found = [(roots_of(sample.whole), reference[0]), (roots_of(sample.after), reference[1])]
+            found = [("", roots_of(sample.whole), reference[0]), ("", roots_of(sample.after), reference[1])]
             if sample.again is not None:
-                found.append((roots_of(sample.again), reference[1]))
+                found.append(("again", roots_of(sample.again), reference[1]))
             for admit_first, check in sample.checks.items():
-                found += [(roots, reference[admit_first]) for roots in check.roots]
-            for roots, expected in found:
-                differing = [name for name in Roots.__slots__ if getattr(roots, name) != getattr(expected, name)]
+                found += [(name, roots, reference[admit_first]) for name, roots in check.roots.items()]
+            for name, roots, expected in found:
+                differing = [part for part in Roots.__slots__ if getattr(roots, part) != getattr(expected, part)]
                 if differing:
-                    what = ", ".join(name.replace("_", " ") for name in differing)
-                    sample.problems.append(f"repetition {repetition}: other {what} than DP0")
+                    what = ", ".join(part.replace("_", " ") for part in differing)
+                    when = f"repetition {repetition}{f', {name}' if name else ''}"
+                    sample.problems.append(f"{when}: other {what} than DP0")
 
     def record(self, number: int, repetition: int, sample: _Samples, ordered: OrderedBlocks) -> None:
         """Append the samples of a level and repetition; where anything is wrong with it, as failed rows."""
@@ -471,7 +503,9 @@ class _Run:
             return
         for number, outcome in self.outcomes.items():
             common = {"workload": self.spec.name, "level": number}
-            record_machine(self.table, common, machine)
+            record_machine(self.table, common, "model", machine)
+            if self.here is not None:
+                record_machine(self.table, common, "model_check", self.here)
             requested = stage_backends(outcome.plan, self.asked_for)
             for stage, platforms in outcome.platforms.items():
                 ran = {"backend_requested": requested[stage], "backend_ran": outcome.backends[stage]}
@@ -504,7 +538,9 @@ def measure_run(
     progress: Callable[[str], None] = lambda _: None,
     observe: Callable[[Observed], None] | None = None,
 ) -> RunOutcome:
-    """Run what ``config`` asks for and append every sample to ``table``; ``observe`` gets every measured pass.
+    """Run what ``config`` asks for and append every sample to ``table``; ``observe`` gets every pass
+    over the blocks of a repetition (``Observed.kind`` says what for), but not those that warm up, nor those of a DP0
+    that is not among the levels.
 
     Raises UsageError for what cannot be run; a level that does not hold is a failed row and a line in ``failures``.
     """

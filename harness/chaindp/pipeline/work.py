@@ -7,6 +7,8 @@ neither core nor lock: what it took on the wall clock, simulator and all, is lef
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +16,12 @@ from typing import TypeAlias
 
 from chaindp.backend import SimulatedTimes
 from chaindp.kernels.kernelset import KernelCall
+from chaindp.measure.machine import cgroup_limits
 from chaindp.pipeline.block import Span, Stage
 from chaindp.pipeline.live import QUEUE_BLOCKS, THREADS
 from chaindp.pipeline.model import DISK, LOCK, Resources, Segment
 
-__all__ = ["DEVICE", "Machine", "Retime", "Work", "cpu_ns", "resources_for", "segments_of", "total_of"]
+__all__ = ["DEVICE", "Machine", "Retime", "Work", "cpu_ns", "resources_for", "segments_of", "this_machine", "total_of"]
 
 DEVICE = "device:"
 """What a segment that is on a simulated device holds, before the device's label."""
@@ -41,6 +44,15 @@ class Machine:
 
     cores: int
     lock: bool = True
+
+
+def this_machine() -> Machine:
+    """What a live pass has here: the cores that this process may run on, as far as its control group lets it."""
+    cores = len(os.sched_getaffinity(0))
+    quota = cgroup_limits()["cores"]
+    if isinstance(quota, int | float):
+        cores = min(cores, max(1, math.floor(quota)))
+    return Machine(cores=cores, lock=getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def resources_for(machine: Machine, stages: Sequence[Stage], pipelined: bool) -> Resources:

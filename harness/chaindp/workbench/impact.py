@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
+
 from chaindp.backend import Device, Link, Platform
 from chaindp.cores.build import build
 from chaindp.cores.description import Core
@@ -24,14 +26,17 @@ from chaindp.measure.platforms import platform_row
 from chaindp.pipeline.block import Stage
 from chaindp.pipeline.config import RunConfig
 from chaindp.pipeline.model import schedule
+from chaindp.pipeline.observed import Observed, PassKind
 from chaindp.pipeline.passes import PassResult
 from chaindp.pipeline.replan import for_nothing, on_platform, replan
-from chaindp.pipeline.run import Observed, measure_run
+from chaindp.pipeline.run import measure_run
 from chaindp.pipeline.stages import KERNELS_NEEDED
 from chaindp.pipeline.work import Retime
 from chaindp.platforms import LINKS
 from chaindp.plugins import Registry
 from chaindp.results.amdahl import AMDAHL_FORMULA
+from chaindp.results.model_error import worst_error
+from chaindp.results.summary import ladder
 from chaindp.results.table import SampleTable
 from chaindp.workbench.conformity import BACKEND, core_registry
 from chaindp.workbench.tools import require_tools
@@ -97,7 +102,8 @@ class ImpactResult:
     share:     of the stage time of a transaction at DP4, the part that these kernels take on the CPU
     ceiling:   speed-up with a device and a link that take no time, by the schedule
     amdahl:    the same by Amdahl's formula, 1 / (1 - share), which knows no overlap of blocks
-    model_errors: of the model against live runs, by level, the worst of the repetitions
+    model_errors, model_errors_with_admit: of the model against live runs, by level, the worst of the repetitions
+    checked_with: what was in the core's place for that
     """
 
     core: Core
@@ -115,6 +121,8 @@ class ImpactResult:
     amdahl: float
     amdahl_with_admit: float
     model_errors: Mapping[int, float]
+    model_errors_with_admit: Mapping[int, float]
+    checked_with: str
     calls: Mapping[str, float]
     failures: tuple[str, ...]
 
@@ -162,6 +170,8 @@ class ImpactResult:
             "within": self.options.within,
             "calls_per_block": dict(self.calls),
             "model_errors": {f"DP{level}": error for level, error in self.model_errors.items()},
+            "model_errors_with_admit": {f"DP{level}": error for level, error in self.model_errors_with_admit.items()},
+            "checked_with": self.checked_with,
             "rows": [self._row(row) for row in self.rows],
             "stops_mattering": {
                 "instances": {link.name: self.enough(link).instances for link in self.options.links},
@@ -232,7 +242,7 @@ def impact(
     passes: dict[tuple[int, int, bool], PassResult] = {}
 
     def observe(seen: Observed) -> None:
-        if not seen.live and not seen.stand_in:
+        if seen.kind is PassKind.RECORDED:
             passes[seen.level, seen.repetition, seen.admit_first] = seen.result
 
     table = SampleTable("impact")
@@ -291,7 +301,7 @@ def _result(
     rows = tuple(_sweep(options, pairs, stage, ceilings[True]))
     shares = {first: statistics.median(_share(below, stage) for below, _ in pairs[first]) for first in pairs}
     frame = table.frame()
-    errors = frame[frame["metric"] == "model_error"].groupby("level")["value"]
+    rungs = ladder(frame).set_index("level")
     return ImpactResult(
         core=core,
         stage=stage,
@@ -307,10 +317,18 @@ def _result(
         ceiling_with_admit=ceilings[False],
         amdahl=1 / (1 - shares[True]),
         amdahl_with_admit=1 / (1 - shares[False]),
-        model_errors={int(level): float(max(values, key=abs)) for level, values in errors},
+        model_errors=_errors(frame, "model_error"),
+        model_errors_with_admit=_errors(frame, "model_error_with_admit"),
+        checked_with=str(rungs["model_checked"][LEVEL]),
         calls=_calls([five for _, five in pairs[True]], stage),
         failures=(),
     )
+
+
+def _errors(frame: pd.DataFrame, metric: str) -> dict[int, float]:
+    """The worst error of the model at each level."""
+    found = {level: worst_error(frame, levels=(level,), metrics=(metric,)) for level in (BELOW, LEVEL)}
+    return {level: error for level, error in found.items() if error is not None}
 
 
 def with_core(below: PassResult, five: PassResult, stage: Stage, retime: Retime) -> PassResult:
