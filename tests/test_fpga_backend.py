@@ -26,6 +26,7 @@ from chaindp.kernels import BUILTIN, KECCAK256
 from chaindp.kernels.hashes import pack
 from chaindp.platforms import USUAL_LINK
 from chaindp.plugins import Registry, load_plugins
+from chaindp.results.store import load
 from chaindp.testing import (
     BackendConformance,
     Keccak256Conformance,
@@ -38,6 +39,7 @@ from chaindp.testing import (
 from chaindp_fpga.catalogue import catalogue, hdl_folder, read_catalogue
 from conftest import REPOSITORY
 from core_rtl import DIGEST_TABLES, RTL, check_value, description, needs_simulator, write_core
+from plugin_site import chaindp
 
 BUILTIN_NAMES = [spec.name for spec in BUILTIN]
 
@@ -612,3 +614,29 @@ class TestPoseidon2(Whole, Poseidon2Conformance):
 @pytest.mark.slow
 class TestNtt(Whole, NttConformance):
     largest_log2 = 10
+
+
+# The whole chain ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@needs_simulator
+def test_the_chain_runs_in_model_mode_with_merkleization_on_the_cores(tmp_path: Path) -> None:
+    arguments = "--workload erc20 --levels 0-5 --txs 200 --block-txs 100 --accounts 500 --repeat 1"
+    options = ["--backend", "merkleize=fpga", "--mode", "model", "--out", str(tmp_path), "--json"]
+    done = chaindp("run", *arguments.split(), *options)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    rows = document["summary"]
+    assert [row["level"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert len({(row["state_root"], row["receipts_root"], row["block_hash"]) for row in rows}) == 1
+    assert all(isinstance(row["model_error"], float) for row in rows)
+    assert all(isinstance(row["modelled"]["error"]["tps_with_admit"], float) for row in rows)
+    kernels = rows[-1]["stages"]["merkleize"]["device"]
+    assert set(kernels) and rows[-1]["stages"]["merkleize"]["time_domain"] == "modelled"
+    frame = load(document["path"])
+    on_device = frame[frame["metric"].isin(["kernel_compute", "kernel_transfer", "kernel_elapsed"])]
+    on_device = on_device[on_device["backend_ran"] == "fpga"]
+    assert len(on_device) and set(on_device["time_domain"]) == {"modelled"}
+    assert set(on_device["stage"]) == {"merkleize"}
+    assert on_device["output_matched"].all()
