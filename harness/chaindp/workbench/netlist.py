@@ -121,8 +121,8 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
         chosen = "".join(f" -chparam {name} {value}" for name, value in values.items())
         reads = []
         for path, source in zip(core.sources, sources, strict=True):
-            dialect = [] if path.suffix == ".v" and core.v_language == "1364-2005" else ["-sv"]
-            reads.append(" ".join(["read_verilog", *dialect, *options, _quoted(source)]))
+            old = path.suffix == ".v" and core.v_language == "1364-2005"
+            reads.append(" ".join(["read_verilog", *([] if old else ["-sv"]), *options, _quoted(source)]))
         read = "\n".join(reads)
         read += f"\nhierarchy -check -top {core.top}{chosen}"
     return f"{read}\nsynth_ecp5 -top {core.top} -json /work/netlist.json\ntee -q -o /work/stat.json stat -json\n"
