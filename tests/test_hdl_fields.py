@@ -116,7 +116,7 @@ def arithmetic_cases() -> np.ndarray:
 def test_arithmetic_at_its_edges(tmp_path: Path) -> None:
     """A wrong carry shows for one operand in 2^25, which no random state meets."""
     folder = HDL / "poseidon2"
-    names = ["../ntt/rtl/babybear_pkg.sv", "../ntt/rtl/field31_mul.sv", "rtl/poseidon2_pkg.sv"]
+    names = ["../common/rtl/babybear_pkg.sv", "../common/rtl/field31_mul.sv", "rtl/poseidon2_pkg.sv"]
     names += [f"rtl/poseidon2_{name}.sv" for name in ("reduce", "halve", "canonical")] + ["tb/arithmetic.sv"]
     sources = ", ".join(f'"{os.path.relpath((folder / name).resolve(), tmp_path.resolve())}"' for name in names)
     (tmp_path / "core.toml").write_text(ARITHMETIC.format(sources=sources))

@@ -71,7 +71,7 @@ def with_bug(proof: prove.Proof, file: str, right: str, wrong: str) -> prove.Pro
         ),
         pytest.param(
             "common-stream_ram_fifo", "stream_ram_fifo.sv",
-            "assign read    = (count != '0) & (~valid_o | ready_i);", "assign read    = count != '0;",
+            "assign read    = (count != '0) & (~valid_q | ready_i);", "assign read    = count != '0;",
             "beat_unchanged",
             id="ram-fifo-overwrites-its-output",
         ),
@@ -142,13 +142,13 @@ def test_a_planted_bug_has_a_counterexample(
         ),
         # More is let into a pipeline than the buffer behind it has room for.
         pytest.param(
-            "keccak-pipelined", "keccak_pipelined.sv",
-            "= promised_q != CountWidth'(BufferDepth);", "= 1'b1;",
+            "keccak-pipelined", "stream_credit_fifo.sv",
+            "assign room_o = promised_q != CountWidth'(Depth);", "assign room_o = 1'b1;",
             id="keccak-pipelined-overflows",
         ),
         pytest.param(
-            "sha256-pipelined", "sha256_pipelined.sv",
-            "= promised_q != CountWidth'(BufferDepth);", "= 1'b1;",
+            "sha256-pipelined", "stream_credit_fifo.sv",
+            "assign room_o = promised_q != CountWidth'(Depth);", "assign room_o = 1'b1;",
             id="sha256-pipelined-overflows",
         ),
         pytest.param(
@@ -164,7 +164,7 @@ def test_a_planted_bug_has_a_counterexample(
         ),
         pytest.param(
             "ntt-output", "ntt_fifo.sv",
-            "room_o  <= count_d < 3'd4;", "room_o  <= 1'b1;",
+            "room_q  <= count_d < 3'd4;", "room_q  <= 1'b1;",
             id="ntt-queue-overflows",
         ),
         pytest.param(

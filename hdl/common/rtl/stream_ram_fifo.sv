@@ -31,17 +31,21 @@ module stream_ram_fifo #(
   // Never read and written at one address in one cycle, as an empty memory is not read.
   (* no_rw_check *)
   logic [Width-1:0]      memory_q [Depth];
+  logic [Width-1:0]      data_q;
+  logic                  valid_q;
 
   assign count   = write_q - read_q;
   assign ready_o = ~count[AddressWidth];
-  assign read    = (count != '0) & (~valid_o | ready_i);
+  assign read    = (count != '0) & (~valid_q | ready_i);
+  assign data_o  = data_q;
+  assign valid_o = valid_q;
 
   always_ff @(posedge clk_i) begin
     if (valid_i && ready_o) begin
       memory_q[write_q[AddressWidth-1:0]] <= data_i;
     end
     if (read) begin
-      data_o <= memory_q[read_q[AddressWidth-1:0]];
+      data_q <= memory_q[read_q[AddressWidth-1:0]];
     end
   end
 
@@ -49,11 +53,11 @@ module stream_ram_fifo #(
     if (!rst_ni) begin
       write_q <= '0;
       read_q  <= '0;
-      valid_o <= 1'b0;
+      valid_q <= 1'b0;
     end else begin
       if (valid_i && ready_o) write_q <= write_q + 1'b1;
       if (read) read_q <= read_q + 1'b1;
-      valid_o <= read | (valid_o & ~ready_i);
+      valid_q <= read | (valid_q & ~ready_i);
     end
   end
 

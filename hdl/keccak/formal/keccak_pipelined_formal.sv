@@ -41,7 +41,7 @@ module keccak_pipelined_formal
   );
 
   // What is in the pipeline: blocks that end their message, and those that the next one waits for.
-  logic [7:0] ending, chained;
+  logic [7:0] ending, chained, promised;
   logic [5:0] buffered;
   logic       nothing_behind, empty;
 
@@ -56,18 +56,19 @@ module keccak_pipelined_formal
       ending += 8'(u_dut.valid_q[s] && u_dut.final_q[s]);
       chained += 8'(u_dut.valid_q[s] && !u_dut.final_q[s]);
     end
-    buffered = 6'(u_dut.u_digests.count);
+    promised = 8'(u_dut.u_digests.promised_q);
+    buffered = 6'(u_dut.u_digests.u_fifo.count);
   end
 
   always_comb begin
     if (started && rst_ni) begin
       promises_are_kept :
-      assert (8'(u_dut.promised_q)
-          == 8'(buffered) + 8'(m_tvalid) + ending + 8'(u_dut.chaining_q));
+      assert (promised == 8'(buffered) + 8'(m_tvalid) + ending + 8'(u_dut.chaining_q));
       every_message_is_somewhere :
-      assert (8'(u_dut.promised_q) == owed + 8'(u_dut.chaining_q && !u_dut.pad_only_q));
+      assert (promised == owed + 8'(u_dut.chaining_q && !u_dut.pad_only_q));
       buffer_has_room :
-      assert (u_dut.unused_ready || !(u_dut.valid_q[NumRounds-1] && u_dut.final_q[NumRounds-1]));
+      assert (u_dut.u_digests.unused_ready
+          || !(u_dut.valid_q[NumRounds-1] && u_dut.final_q[NumRounds-1]));
       // What induction needs to know besides.
       one_block_is_waited_for :
       assert (chained == 8'(u_dut.chaining_q));
@@ -76,12 +77,12 @@ module keccak_pipelined_formal
       padding_is_chained :
       assert (u_dut.chaining_q || !u_dut.pad_only_q);
       promises_are_bounded :
-      assert (8'(u_dut.promised_q) <= 8'd32 && buffered <= 6'd32);
+      assert (promised <= 8'd32 && buffered <= 6'd32);
     end
   end
 
   logic moves;
-  assign moves = ending != '0 || u_dut.take || u_dut.u_digests.read || m_tvalid
+  assign moves = ending != '0 || u_dut.take || u_dut.u_digests.u_fifo.read || m_tvalid
       || (chained != '0 && !u_dut.chain_waits);
 
   always_comb begin

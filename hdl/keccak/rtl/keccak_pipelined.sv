@@ -32,43 +32,35 @@ module keccak_pipelined
   // Room for the digests of all that is on its way where one message comes in and one digest goes
   // out a cycle.
   localparam int unsigned BufferDepth = 32;
-  localparam int unsigned CountWidth  = $clog2(BufferDepth + 1);
 
   // Taking in blocks.
 
   logic                  chaining_q;     // the next block goes on with the message before
   logic                  pad_only_q;     // ... and holds nothing but padding
-  logic [CountWidth-1:0] promised_q;     // digests on their way or in the buffer
-  logic                  room;
+  logic                  room;           // for one more digest, on its way or in the buffer
   logic                  chain_waits;    // the last stage holds the state that the next block needs
   logic                  take, ends;
   logic                  promise;        // a message is let in
-  logic                  leaves;         // a digest
 
   logic valid_q [NumRounds];             // a block before round s
   logic final_q [NumRounds];             // ... which ends its message
 
   assign chain_waits   = valid_q[NumRounds-1] & ~final_q[NumRounds-1];
-  assign room          = promised_q != CountWidth'(BufferDepth);
   assign s_axis_tready = chaining_q ? (chain_waits & ~pad_only_q) : room;
   assign take          = chaining_q ? (chain_waits & (pad_only_q | s_axis_tvalid))
                                     : (room & s_axis_tvalid);
   assign promise       = take & ~chaining_q;
-  assign leaves        = m_axis_tvalid & m_axis_tready;
   assign ends          = pad_only_q | (s_axis_tlast & ~s_axis_tkeep[BlockBytes-1]);
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       chaining_q <= 1'b0;
       pad_only_q <= 1'b0;
-      promised_q <= '0;
     end else begin
       if (take) begin
         chaining_q <= ~ends;
         pad_only_q <= ~ends & s_axis_tlast;
       end
-      promised_q <= promised_q + CountWidth'(promise)
-                               - CountWidth'(leaves);
     end
   end
 
@@ -148,24 +140,24 @@ module keccak_pipelined
   end
 
   logic [255:0] digest;
-  logic         unused_ready;  // there is room: it was promised
 
   for (genvar i = 0; i < DigestLanes; i++) begin : gen_digest
     assign digest[64*i +: 64] = permuted[NumRounds-1][i];
   end
 
-  stream_ram_fifo #(
+  stream_credit_fifo #(
     .Width(256),
     .Depth(BufferDepth)
   ) u_digests (
     .clk_i,
     .rst_ni,
-    .data_i (digest),
-    .valid_i(valid_q[NumRounds-1] & final_q[NumRounds-1]),
-    .ready_o(unused_ready),
-    .data_o (m_axis_tdata),
-    .valid_o(m_axis_tvalid),
-    .ready_i(m_axis_tready)
+    .room_o   (room),
+    .promise_i(promise),
+    .data_i   (digest),
+    .valid_i  (valid_q[NumRounds-1] & final_q[NumRounds-1]),
+    .data_o   (m_axis_tdata),
+    .valid_o  (m_axis_tvalid),
+    .ready_i  (m_axis_tready)
   );
 
   assign m_axis_tlast = 1'b1;

@@ -19,10 +19,12 @@ module ntt_fifo #(
   logic [Width-1:0] entries_q [4];
   logic [1:0]       head_q, tail_q;
   logic [2:0]       count_d, count_q;
+  logic             room_q;
 
   assign valid_o = count_q != '0;
   assign data_o  = entries_q[head_q];
   assign count_d = count_q + 3'(push_i) - 3'(pop_i);
+  assign room_o  = room_q;
 
   always_ff @(posedge clk_i) begin
     if (push_i) entries_q[tail_q] <= data_i;
@@ -33,12 +35,19 @@ module ntt_fifo #(
       head_q  <= '0;
       tail_q  <= '0;
       count_q <= '0;
-      room_o  <= 1'b0;
+      room_q  <= 1'b0;
     end else begin
       head_q  <= head_q + 2'(pop_i);
       tail_q  <= tail_q + 2'(push_i);
       count_q <= count_d;
-      room_o  <= count_d < 3'd4;
+      room_q  <= count_d < 3'd4;
+
+`ifndef SYNTHESIS
+      pushed_with_room :
+      assert (!(push_i && count_q == 3'd4));
+      popped_what_is_there :
+      assert (!(pop_i && count_q == '0));
+`endif
     end
   end
 

@@ -48,7 +48,7 @@ module sha256_pipelined_formal
   localparam int unsigned Stages = NumRounds + 2;
 
   logic [Stages-1:0] valid, ends, again;
-  logic [       7:0] ending, repeating, chained, buffered;
+  logic [       7:0] ending, repeating, chained, buffered, promised;
 
   assign {valid[0], ends[0], again[0]} =
       {u_dut.tag_in_q.valid, u_dut.tag_in_q.ends, u_dut.tag_in_q.again};
@@ -66,18 +66,19 @@ module sha256_pipelined_formal
       repeating += 8'(valid[s] && again[s]);
       chained += 8'(valid[s] && !ends[s] && !again[s]);
     end
-    buffered = 8'(u_dut.u_digests.count);
+    promised = 8'(u_dut.u_digests.promised_q);
+    buffered = 8'(u_dut.u_digests.u_fifo.count);
   end
 
   always_comb begin
     if (started && rst_ni) begin
       promises_are_kept :
-      assert (8'(u_dut.promised_q) == buffered + 8'(m_tvalid) + 8'(u_dut.digest_sum_q) + ending
+      assert (promised == buffered + 8'(m_tvalid) + 8'(u_dut.digest_sum_q) + ending
           + repeating + 8'(u_dut.chaining_q));
       every_message_is_somewhere :
-      assert (8'(u_dut.promised_q) == owed + 8'(u_dut.chaining_q && !u_dut.pad_only_q));
+      assert (promised == owed + 8'(u_dut.chaining_q && !u_dut.pad_only_q));
       buffer_has_room :
-      assert (u_dut.unused_ready || !u_dut.digest_sum_q);
+      assert (u_dut.u_digests.unused_ready || !u_dut.digest_sum_q);
       second_blocks_are_counted :
       assert (8'(u_dut.seconds_q) == repeating);
       // What induction needs to know besides.
@@ -88,13 +89,13 @@ module sha256_pipelined_formal
       padding_is_chained :
       assert (u_dut.chaining_q || !u_dut.pad_only_q);
       promises_are_bounded :
-      assert (32'(u_dut.promised_q) <= BufferDepth && 32'(buffered) <= BufferDepth);
+      assert (32'(promised) <= BufferDepth && 32'(buffered) <= BufferDepth);
     end
   end
 
   logic moves;
   assign moves = valid != '0 || u_dut.take || u_dut.pad_only || u_dut.digest_sum_q
-      || u_dut.kept_sum_q || u_dut.u_digests.read || m_tvalid;
+      || u_dut.kept_sum_q || u_dut.u_digests.u_fifo.read || m_tvalid;
 
   always_comb begin
     if (started && rst_ni && m_tready) begin

@@ -35,7 +35,6 @@ module sha256_pipelined
 
   // Room for the digests of all that is on its way where the pipeline is always full.
   localparam int unsigned BufferDepth = 128;
-  localparam int unsigned CountWidth  = $clog2(BufferDepth + 1);
 
   // What goes with a block through the pipeline.
   typedef struct packed {
@@ -57,9 +56,8 @@ module sha256_pipelined
   logic                  hash_due;        // the hash for it is there
   logic                  hash_held_q;     // ... since a while
   logic [60:0]           bytes_q;         // of that message, in the beats before
-  logic [CountWidth-1:0] promised_q;      // digests on their way or in the buffer
   logic [7:0]            seconds_q;       // second blocks to come
-  logic                  room;
+  logic                  room;            // for one more digest, on its way or in the buffer
 
   tag_t                  tag_in_q;        // of the block behind the input
   logic                  digest_sum_q;    // the sum behind the last round is a digest
@@ -67,7 +65,7 @@ module sha256_pipelined
   logic                  second;          // this cycle takes in a second block of padding
   logic                  take;            // ... a beat
   logic                  pad_only;        // ... the padding of a message of several beats
-  logic                  promise, leaves;
+  logic                  promise;         // ... a message
 
   // Bytes of the beat, 0 to 64; kept bytes are the low-order ones.
   logic [6:0]            beat_bytes;
@@ -86,7 +84,6 @@ module sha256_pipelined
 
   assign fits = ~s_axis_tkeep[55];
   assign ends = s_axis_tlast & fits;
-  assign room = promised_q != CountWidth'(BufferDepth);
 
   always_comb begin
     if (second || pad_only_q) begin
@@ -101,7 +98,6 @@ module sha256_pipelined
   assign take     = s_axis_tvalid & s_axis_tready;
   assign pad_only = pad_only_q & hash_due & ~second;
   assign promise  = take & ~chaining_q;
-  assign leaves   = m_axis_tvalid & m_axis_tready;
 
   // A message of one beat whose padding does not fit: the second block needs nothing from here.
   logic by_itself;
@@ -113,7 +109,6 @@ module sha256_pipelined
       pad_only_q <= 1'b0;
       mark_due_q <= 1'b0;
       bytes_q    <= '0;
-      promised_q <= '0;
       seconds_q  <= '0;
     end else begin
       if (take) begin
@@ -126,7 +121,6 @@ module sha256_pipelined
         chaining_q <= 1'b0;
         pad_only_q <= 1'b0;
       end
-      promised_q <= promised_q + CountWidth'(promise) - CountWidth'(leaves);
       seconds_q  <= seconds_q + 8'(by_itself) - 8'(second);
     end
   end
@@ -326,7 +320,6 @@ module sha256_pipelined
   end
 
   logic [255:0] digest;
-  logic         unused_ready;  // there is room: it was promised
 
   for (genvar i = 0; i < 8; i++) begin : gen_digest
     for (genvar j = 0; j < 4; j++) begin : gen_bytes
@@ -334,18 +327,19 @@ module sha256_pipelined
     end
   end
 
-  stream_ram_fifo #(
+  stream_credit_fifo #(
     .Width(256),
     .Depth(BufferDepth)
   ) u_digests (
     .clk_i,
     .rst_ni,
-    .data_i (digest),
-    .valid_i(digest_sum_q),
-    .ready_o(unused_ready),
-    .data_o (m_axis_tdata),
-    .valid_o(m_axis_tvalid),
-    .ready_i(m_axis_tready)
+    .room_o   (room),
+    .promise_i(promise),
+    .data_i   (digest),
+    .valid_i  (digest_sum_q),
+    .data_o   (m_axis_tdata),
+    .valid_o  (m_axis_tvalid),
+    .ready_i  (m_axis_tready)
   );
 
   assign m_axis_tlast = 1'b1;

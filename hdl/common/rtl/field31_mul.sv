@@ -18,6 +18,11 @@ module field31_mul #(
   output logic [30:0] result_o
 );
 
+  // Below 17 the second step would take more bits than the first one leaves alone.
+  if (TwoAdicity < 17 || TwoAdicity > 30) begin : gen_bad_prime
+    $error("field31_mul: TwoAdicity (%0d) must be from 17 to 30", TwoAdicity);
+  end
+
   localparam int unsigned Shift = 31 - TwoAdicity;
   localparam int unsigned Rest  = 32 - TwoAdicity;
   localparam int unsigned HighWidth = 62 - TwoAdicity;
@@ -45,6 +50,7 @@ module field31_mul #(
   logic [31:0]     shifted;
   logic [31-Low:0] second_m, top;
   logic [31:0]     second;
+  logic [30:0]     result_q;
 
   assign shifted  = first_q[HighWidth+1:Rest];
   assign second_m = (32-Low)'(first_q[Rest-1:0]);
@@ -68,8 +74,10 @@ module field31_mul #(
 
       first_q   <= $signed({1'b0, partial_q}) - $signed((HighWidth+2)'(m_q) << Shift);
 
-      result_o  <= second[31] ? second[30:0] + Prime : second[30:0];
+      result_q  <= second[31] ? second[30:0] + Prime : second[30:0];
     end
   end
+
+  assign result_o = result_q;
 
 endmodule
