@@ -32,13 +32,17 @@ module merkle_store
   localparam logic [ZeroLevels-1:0][NodeBits-1:0] ZeroRoots =
       Hash == HashSha256 ? ZeroRootsSha256 : ZeroRootsKeccak256;
 
-  (* no_rw_check *) logic [WordBits-1:0] memory [Depth];
+  (* no_rw_check *) logic [WordBits-1:0] memory_q [Depth];
+
+  logic [WordBits-1:0] read_data_q;
+
+  assign read_data_o = read_data_q;
 
   initial begin
-    for (int unsigned address = 0; address < Depth; address++) memory[address] = '0;
+    for (int unsigned address = 0; address < Depth; address++) memory_q[address] = '0;
     for (int unsigned level = 0; level < Rows; level++) begin
       for (int unsigned word = 0; word < Words; word++) begin
-        memory[(32'(ZeroSlot) * Rows + level) * Words + word] =
+        memory_q[(32'(ZeroSlot) * Rows + level) * Words + word] =
             ZeroRoots[5'(level)][WordBits*word+:WordBits];
       end
     end
@@ -46,11 +50,11 @@ module merkle_store
 
   // Not always_ff: the initial block above is a second writer of the memory, which always_ff does not allow.
   always @(posedge clk_i) begin
-    if (write_i) memory[write_address_i] <= write_data_i;
+    if (write_i) memory_q[write_address_i] <= write_data_i;
   end
 
   always_ff @(posedge clk_i) begin
-    if (read_i) read_data_o <= memory[read_address_i];
+    if (read_i) read_data_q <= memory_q[read_address_i];
   end
 
 endmodule

@@ -74,6 +74,27 @@ module ntt #(
     end
   end
 
+`ifndef SYNTHESIS
+`ifndef FORMAL  // there it is assumed
+  // What the stream contract asks of the input: tuser is a size that fits, and tlast agrees with it.
+  logic [MaxLog2Size-1:0] in_index_q;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      in_index_q <= '0;
+    end else if (s_axis_tvalid && s_axis_tready) begin
+      in_index_q <= s_axis_tlast ? '0 : in_index_q + 1'b1;
+      size_fits :
+      assert (32'(s_axis_tuser) <= MaxLog2Size);
+      last_agrees_with_size :
+      assert (s_axis_tlast == (in_index_q == MaxLog2Size'((33'd1 << s_axis_tuser) - 33'd1)));
+      size_stays :
+      assert (s_axis_tuser == log2_size_q);
+    end
+  end
+`endif
+`endif
+
   // Stage i has a delay of 2^(MaxLog2Size - 1 - i).
 
   logic        valid [MaxLog2Size+1];

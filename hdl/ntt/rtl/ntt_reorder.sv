@@ -104,13 +104,17 @@ module ntt_reorder #(
     end
   end
 
-  logic [30:0] memory [2**Width];
+  // Never read and written at one address in one cycle, where the read is used: in its own packet the
+  // reader takes only what was written before, and in the next one the writer takes only the place
+  // of what was read before.
+  (* no_rw_check *)
+  logic [30:0] memory_q [2**Width];
   logic [30:0] read_data_q;
   logic        read_valid_q, read_last_q;
 
   always_ff @(posedge clk_i) begin
-    if (write) memory[write_at] <= data_i;
-    read_data_q <= memory[read_at];
+    if (write) memory_q[write_at] <= data_i;
+    read_data_q <= memory_q[read_at];
     read_last_q <= single_q | (reader_q.index == last_q);
   end
 

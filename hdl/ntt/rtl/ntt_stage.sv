@@ -95,8 +95,11 @@ module ntt_stage #(
 
   if (UseBlockRam) begin : gen_block_ram
     // Written two cycles after the read of the same operation: a place is read again no sooner
-    // than Delay operations later.
-    logic [31:0] memory [Delay];
+    // than Delay operations later. And in the cycle of the write no other operation reads it: while
+    // a half comes in, its places are gone through in order, by writes and by reads that are at
+    // least as far, and where nothing is left to drain, what is read is not used.
+    (* no_rw_check *)
+    logic [31:0] memory_q [Delay];
     logic [31:0] read_q, kept_q;
     address_t    read_place_q, place_q;
     op_t         read_op_q, op_q;
@@ -104,8 +107,8 @@ module ntt_stage #(
 
     always_ff @(posedge clk_i) begin
       if (en_i) begin
-        if (write_q) memory[place_q] <= stored;
-        read_q       <= memory[read_at];
+        if (write_q) memory_q[place_q] <= stored;
+        read_q       <= memory_q[read_at];
         kept_q       <= read_q;
         read_place_q <= place;
         place_q      <= read_place_q;
@@ -127,14 +130,14 @@ module ntt_stage #(
     assign fetched_emit  = emit_q;
     assign kept          = kept_q;
   end else begin : gen_registers
-    logic [31:0] memory [Delay];
+    logic [31:0] memory_q [Delay];
     address_t    read_at_q, place_q;
     op_t         op_q;
     logic        write_q, emit_q;
 
     always_ff @(posedge clk_i) begin
       if (en_i) begin
-        if (write_q) memory[place_q] <= stored;
+        if (write_q) memory_q[place_q] <= stored;
         read_at_q <= read_at;
         place_q   <= place;
         op_q      <= op;
@@ -151,7 +154,7 @@ module ntt_stage #(
 
     assign fetched       = op_q;
     assign fetched_emit  = emit_q;
-    assign kept          = memory[read_at_q];
+    assign kept          = memory_q[read_at_q];
   end
 
   // Add and subtract. Differences are kept in two's complement, uncorrected.

@@ -24,14 +24,16 @@ module ntt_twiddles #(
     end
   end
 
-  elem_t read_q;
+  elem_t read_q, twiddle_q;
 
   // Registered again: a block RAM's output comes late in its cycle.
   always_ff @(posedge clk_i) begin
     if (en_i) begin
       read_q    <= rom[index_i];
-      twiddle_o <= read_q;
+      twiddle_q <= read_q;
     end
   end
+
+  assign twiddle_o = twiddle_q;
 
 endmodule

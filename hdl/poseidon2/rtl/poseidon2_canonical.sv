@@ -16,9 +16,13 @@ module poseidon2_canonical (
   assign multiple = {1'b0, first_q[4:0], 4'b0} - {5'b0, first_q[4:0]};
   assign second   = {{5{first_q[31]}}, first_q[31:5]} - {multiple, 22'b0};
 
+  logic [30:0] x_q;
+
+  assign x_o = x_q;
+
   always_ff @(posedge clk_i) begin
     first_q <= {28'b0, x_i[30:27]} + low - (low << 4);
-    x_o     <= second[31] ? second[30:0] + Prime : second[30:0];
+    x_q     <= second[31] ? second[30:0] + Prime : second[30:0];
   end
 
 endmodule

@@ -12,13 +12,21 @@ module poseidon2_halve #(
 
   import babybear_pkg::*;
 
+  if (Power < 1 || Power > 27) begin : gen_bad_power
+    $error("poseidon2_halve: Power (%0d) must be from 1 to 27", Power);
+  end
+
   logic [31:0] low, rest_q;
 
   assign low = 32'(x_i[Power-1:0]);
 
+  logic [30:0] x_q;
+
+  assign x_o = x_q;
+
   always_ff @(posedge clk_i) begin
     rest_q <= (32'(x_i) >> Power) - (((low << 4) - low) << (27 - Power));
-    x_o    <= rest_q[31] ? rest_q[30:0] + Prime : rest_q[30:0];
+    x_q    <= rest_q[31] ? rest_q[30:0] + Prime : rest_q[30:0];
   end
 
 endmodule

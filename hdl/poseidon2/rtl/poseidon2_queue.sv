@@ -27,7 +27,11 @@ module poseidon2_queue #(
 
   typedef logic [AddressWidth-1:0] address_t;
 
-  logic [Width-1:0]      memory [Places];
+  // Never read and written at one address in one cycle: what is fetched is of a state that was complete
+  // before, and what is written goes to a place that holds none.
+  (* no_rw_check *)
+  logic [Width-1:0]      memory_q [Places];
+  logic [Width-1:0]      data_q;
   address_t              write_at_q, read_at_q;
   logic [CountWidth-1:0] count_q;
 
@@ -36,10 +40,11 @@ module poseidon2_queue #(
   endfunction
 
   assign ready_o = count_q != '0;
+  assign data_o  = data_q;
 
   always_ff @(posedge clk_i) begin
-    if (push_i) memory[write_at_q] <= data_i;
-    if (take_i || pop_i) data_o <= memory[read_at_q];
+    if (push_i) memory_q[write_at_q] <= data_i;
+    if (take_i || pop_i) data_q <= memory_q[read_at_q];
   end
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -51,6 +56,17 @@ module poseidon2_queue #(
       if (push_i) write_at_q <= next(write_at_q);
       if (take_i || pop_i) read_at_q <= next(read_at_q);
       count_q <= count_q + CountWidth'(push_i & last_i) - CountWidth'(take_i);
+
+`ifndef SYNTHESIS
+`ifndef FORMAL  // what is proved of the core is not of the rings, which fill the queues
+      // The place of the next read is in use where a state waits or one is being read.
+      pushed_with_room :
+      assert (!(push_i && write_at_q == read_at_q
+                && (count_q != '0 || 32'(read_at_q) % Beats != 0)));
+      taken_when_complete :
+      assert (!(take_i && count_q == '0));
+`endif
+`endif
     end
   end
 

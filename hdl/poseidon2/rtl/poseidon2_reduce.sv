@@ -22,6 +22,9 @@ module poseidon2_reduce (
   logic        small_rest_q;
 
   logic        negative;
+  logic [30:0] x_q;
+
+  assign x_o = x_q;
 
   always_comb begin
     fifteens = '0;
@@ -42,7 +45,7 @@ module poseidon2_reduce (
     rest_q       <= low_q;
     small_rest_q <= small_q;
 
-    x_o <= {remainder_q | {4{negative}}, rest_q} - {24'b0, quotient_q - 7'(negative)};
+    x_q <= {remainder_q | {4{negative}}, rest_q} - {24'b0, quotient_q - 7'(negative)};
   end
 
 endmodule
