@@ -1,5 +1,6 @@
 """All RTL of the project is clean: Verilator with all warnings for every configuration, and Verible for every file."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,53 @@ def test_verible_would_complain(tmp_path):
     source = tmp_path / "bad.sv"
     source.write_text("module other;\n  always @* begin end \nendmodule\n")
     assert subprocess.run([VERIBLE, str(source)], capture_output=True).returncode != 0
+
+
+@pytest.mark.skipif(bool(no_verilator()), reason=no_verilator() or "-")
+@pytest.mark.parametrize(
+    ("core", "configuration", "parameters", "message"),
+    [
+        ("keccak", "", {"RoundsPerCycle": 3}, "keccak: RoundsPerCycle (3) must be 1 or 2"),
+        ("keccak", "", {"DataBytes": 12}, "keccak: DataBytes (12) must be a multiple of 8"),
+        ("keccak", "two_rounds", {"DataBytes": 24}, "keccak: DataBytes (24) must be a multiple of 16"),
+        ("keccak", "", {"DomainByte": "8'h00"}, "keccak: DomainByte (8'h00) must be from 8'h01 to 8'h7f"),
+        ("keccak", "pipelined", {"DomainByte": "8'h81"}, "keccak: DomainByte (8'h81) must be from 8'h01 to 8'h7f"),
+        ("sha256", "", {"DataBytes": 6}, "sha256: DataBytes (6) must be a multiple of 4"),
+        ("merkle", "", {"Hash": 2}, "merkle: Hash (2) must be 0 (Keccak-256) or 1 (SHA-256)"),
+        ("merkle", "", {"RoundsPerCycle": 2}, "merkle: WordBytes (8) must divide 32 and be a multiple of 16"),
+        ("merkle", "", {"WordBytes": 4}, "merkle: WordBytes (4) must divide 32 and be a multiple of 8"),
+        ("merkle", "sha256", {"RoundsPerCycle": 2}, "merkle: RoundsPerCycle (2) must be 1 for SHA-256"),
+        ("merkle", "sha256", {"WordBytes": 2}, "merkle: WordBytes (2) must divide 32 and be a multiple of 4"),
+        ("merkle", "pipelined", {"WordBytes": 16}, "merkle: RoundsPerCycle and WordBytes are for Pipelined = 0"),
+        ("merkle", "pipelined", {"RoundsPerCycle": 2}, "merkle: RoundsPerCycle and WordBytes are for Pipelined = 0"),
+        ("ntt", "", {"MaxLog2Size": 28}, "ntt: MaxLog2Size (28) must be from 1 to 27"),
+        ("poseidon2", "", {"Lanes": 2}, "poseidon2: Lanes (2) must be 4, 8 or 16"),
+    ],
+)
+def test_a_parameter_that_the_core_cannot_have_is_an_error(
+    core: str, configuration: str, parameters: dict[str, object], message: str
+) -> None:
+    described = load_core(HDL / core, configuration)
+    described = dataclasses.replace(described, parameters={**described.parameters, **parameters})
+    assert message in "\n".join(str(line) for line in lint(described))
+
+
+@pytest.mark.skipif(bool(no_verilator()), reason=no_verilator() or "-")
+@pytest.mark.parametrize(
+    ("module", "parameters", "message"),
+    [
+        ("common/rtl/field31_mul.sv", {"TwoAdicity": 16}, "field31_mul: TwoAdicity (16) must be from 17 to 30"),
+        ("common/rtl/field31_mul.sv", {"TwoAdicity": 31}, "field31_mul: TwoAdicity (31) must be from 17 to 30"),
+        ("poseidon2/rtl/poseidon2_halve.sv", {"Power": 0}, "poseidon2_halve: Power (0) must be from 1 to 27"),
+        ("poseidon2/rtl/poseidon2_halve.sv", {"Power": 28}, "poseidon2_halve: Power (28) must be from 1 to 27"),
+        ("keccak/rtl/keccak_iterative.sv", {"RoundsPerCycle": 4}, "keccak: RoundsPerCycle (4) must be 1 or 2"),
+        ("sha256/rtl/sha256_iterative.sv", {"DataBytes": 10}, "sha256: DataBytes (10) must be a multiple of 4"),
+        ("merkle/rtl/merkle_pipeline.sv", {"InFlight": 24}, "merkle_pipeline: InFlight (24) must be a power of two"),
+    ],
+)
+def test_a_module_says_what_it_cannot_be(module: str, parameters: dict[str, int], message: str) -> None:
+    """Each with its own check, whoever uses it."""
+    owner = module.split("/")[0] if not module.startswith("common") else "poseidon2"
+    described = load_core(HDL / owner)
+    described = dataclasses.replace(described, top=Path(module).stem, parameters=parameters)
+    assert message in "\n".join(str(line) for line in lint(described))

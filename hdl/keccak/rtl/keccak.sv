@@ -37,6 +37,12 @@ module keccak
   output logic                   m_axis_tlast
 );
 
+  // The domain bits and the first bit of the padding, so not 0; the last bit of the padding is
+  // the highest one of the same byte where that ends a block.
+  if (DomainByte == 8'h00 || DomainByte[7]) begin : gen_bad_domain
+    $error("keccak: DomainByte (8'h%02h) must be from 8'h01 to 8'h7f", DomainByte);
+  end
+
   if (Pipelined) begin : gen_pipelined
     if (RoundsPerCycle != 1 || DataBytes != 136) begin : gen_bad_parameters
       $error("keccak: Pipelined = 1 goes with RoundsPerCycle = 1 and DataBytes = 136");
@@ -58,13 +64,6 @@ module keccak
       .m_axis_tlast
     );
   end else begin : gen_iterative
-    if (RoundsPerCycle != 1 && RoundsPerCycle != 2) begin : gen_bad_rounds
-      $error("keccak: RoundsPerCycle (%0d) must be 1 or 2", RoundsPerCycle);
-    end
-    if (DataBytes == 0 || DataBytes % (8 * RoundsPerCycle) != 0) begin : gen_bad_width
-      $error("keccak: DataBytes (%0d) must be a multiple of %0d", DataBytes, 8 * RoundsPerCycle);
-    end
-
     keccak_iterative #(
       .RoundsPerCycle(RoundsPerCycle),
       .DataBytes     (DataBytes),

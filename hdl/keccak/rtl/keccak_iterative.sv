@@ -28,6 +28,13 @@ module keccak_iterative
   output logic                   m_axis_tlast
 );
 
+  if (RoundsPerCycle != 1 && RoundsPerCycle != 2) begin : gen_bad_rounds
+    $error("keccak: RoundsPerCycle (%0d) must be 1 or 2", RoundsPerCycle);
+  end
+  if (DataBytes == 0 || DataBytes % (8 * RoundsPerCycle) != 0) begin : gen_bad_width
+    $error("keccak: DataBytes (%0d) must be a multiple of %0d", DataBytes, 8 * RoundsPerCycle);
+  end
+
   localparam int unsigned NumSteps  = NumRounds / RoundsPerCycle;
   localparam int unsigned StepWidth = $clog2(NumSteps);
 

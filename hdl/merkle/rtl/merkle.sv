@@ -20,8 +20,8 @@ module merkle
   parameter int unsigned MaxDepth = 32,         // 1 to 32: up to 2^MaxDepth leaves
   parameter bit          EmitNodes = 1'b1,
   parameter bit          Pipelined = 1'b0,
-  // Where not pipelined:
-  parameter int unsigned WordBytes = 8,         // from memory to hash core; a power of two to 32
+  // Where not pipelined, else as they are here:
+  parameter int unsigned WordBytes = 8,         // from memory to hash core: 8 (SHA-256: 4) to 32
   parameter int unsigned RoundsPerCycle = 1,    // of Keccak-256; 2 needs WordBytes = 16 or 32
   localparam int unsigned LevelWidth = $clog2(MaxDepth + 1)
 ) (
@@ -45,7 +45,22 @@ module merkle
            HashSha256);
   end
 
+  if (Hash == HashSha256 && RoundsPerCycle != 1) begin : gen_bad_sha256_rounds
+    $error("merkle: RoundsPerCycle (%0d) must be 1 for SHA-256", RoundsPerCycle);
+  end
+
   if (!Pipelined) begin : gen_iterative
+    localparam int unsigned HashBytes = Hash == HashKeccak256 ? 8 * RoundsPerCycle : 4;
+
+    if (RoundsPerCycle != 1 && RoundsPerCycle != 2) begin : gen_bad_rounds
+      $error("merkle: RoundsPerCycle (%0d) must be 1 or 2", RoundsPerCycle);
+    end
+    if (WordBytes == 0 || WordBytes % HashBytes != 0 || NodeBytes % WordBytes != 0)
+    begin : gen_bad_width
+      $error("merkle: WordBytes (%0d) must divide 32 and be a multiple of %0d", WordBytes,
+             HashBytes);
+    end
+
     logic [8*WordBytes-1:0] message_data;
     logic                   message_valid, message_ready, message_last;
     logic [NodeBits-1:0]    digest_data;
@@ -113,6 +128,10 @@ module merkle
       );
     end
   end else begin : gen_pipelined
+    if (RoundsPerCycle != 1 || WordBytes != 8) begin : gen_bad_parameters
+      $error("merkle: RoundsPerCycle and WordBytes are for Pipelined = 0");
+    end
+
     // As many digests as the hash core has room for at its end.
     localparam int unsigned InFlight = Hash == HashKeccak256 ? 32 : 128;
     localparam int unsigned MessageBytes = 2 * NodeBytes;

@@ -53,6 +53,10 @@ module merkle_pipeline
     $error("merkle_pipeline: MaxDepth (%0d) must be 1 to 32", MaxDepth);
   end
 
+  if (InFlight < 2 || 2 ** $clog2(InFlight) != InFlight) begin : gen_bad_in_flight
+    $error("merkle_pipeline: InFlight (%0d) must be a power of two, 2 or more", InFlight);
+  end
+
   localparam int unsigned IndexBits = MaxDepth > 1 ? $clog2(MaxDepth) : 1;
   localparam int unsigned CountBits = $clog2(InFlight + 1);
   // A few pairs of leaves even out the cycles in which the levels above come first.

@@ -51,10 +51,6 @@ module sha256 #(
       .m_axis_tlast
     );
   end else begin : gen_iterative
-    if (DataBytes == 0 || DataBytes % 4 != 0) begin : gen_bad_width
-      $error("sha256: DataBytes (%0d) must be a multiple of 4", DataBytes);
-    end
-
     sha256_iterative #(
       .DataBytes(DataBytes)
     ) u_core (

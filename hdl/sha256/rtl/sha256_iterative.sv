@@ -41,6 +41,10 @@ module sha256_iterative
   output logic                   m_axis_tlast
 );
 
+  if (DataBytes == 0 || DataBytes % 4 != 0) begin : gen_bad_width
+    $error("sha256: DataBytes (%0d) must be a multiple of 4", DataBytes);
+  end
+
   // The buffer of words.
 
   word_t      pad_word, word;
