@@ -1,6 +1,5 @@
 """The hash cores in cocotb, through the functional coverage that they report; all configurations are slow tests."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -62,22 +61,6 @@ def test_waves_on_request(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("core", "file", "before", "after", "failing"),
-    [
-        ("keccak", "keccak_pkg", "DomainKeccak = 8'h01", "DomainKeccak = 8'h02", "vectors"),
-        ("keccak", "keccak_iterative", "last_block_q ? ~digest_valid_q", "last_block_q ? 1'b1", "stalls"),
-        ("sha256", "sha256_iterative", "last_q <= word_last", "last_q <= 1'b1", "long_messages"),
-        ("sha256", "sha256_pad", "phase_q    <= Message;\n", "", "reset_in_a_message"),
-    ],
-)
-def test_a_planted_bug_fails(tmp_path, core, file, before, after, failing):
-    hdl = tmp_path / "hdl"
-    shutil.copytree(cocotb_run.HDL / core, hdl / core)
-    shutil.copytree(cocotb_run.HDL / "common", hdl / "common")
-    source = hdl / core / "rtl" / f"{file}.sv"
-    text = source.read_text()
-    assert text.count(before) == 1
-    source.write_text(text.replace(before, after))
-    with pytest.raises(AssertionError, match=failing):
-        cocotb_run.run(core, hdl=hdl, folder=tmp_path / "model")
+def test_a_folder_of_ones_own_needs_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fresh"))
+    cocotb_run.run("keccak", folder=tmp_path / "model", test_filter="vectors")

@@ -39,22 +39,26 @@ PATTERNS = [
 # cocotb ---------------------------------------------------------------------------------------------------------------
 
 
+CONFIGURATIONS = cocotb_run.configurations("merkle")
+VARIANTS = [
+    # Three levels: trees that are too deep for the core, too.
+    ("", {"MaxDepth": 3}),
+    ("", {"WordBytes": 32}),
+    ("two_rounds", {"WordBytes": 32, "EmitNodes": 0, "MaxDepth": 4}),
+    ("sha256", {"WordBytes": 4, "MaxDepth": 4}),
+    ("pipelined", {"MaxDepth": 3}),
+    ("sha256_pipelined", {"EmitNodes": 0}),
+]
+
+
 @pytest.mark.parametrize(
     ("configuration", "parameters", "seed"),
     [
         ("", {}, 1),
-        # Three levels: trees that are too deep for the core, too.
-        pytest.param("", {"MaxDepth": 3}, 2, marks=slow),
-        pytest.param("", {"WordBytes": 32}, 3, marks=slow),
-        pytest.param("root_only", {}, 4, marks=slow),
-        pytest.param("two_rounds", {}, 5, marks=slow),
-        pytest.param("two_rounds", {"WordBytes": 32, "EmitNodes": 0, "MaxDepth": 4}, 6, marks=slow),
-        pytest.param("sha256", {}, 7, marks=slow),
-        pytest.param("sha256", {"WordBytes": 4, "MaxDepth": 4}, 8, marks=slow),
-        pytest.param("pipelined", {}, 9, marks=slow),
-        pytest.param("pipelined", {"MaxDepth": 3}, 10, marks=slow),
-        pytest.param("pipelined_root_only", {}, 11, marks=slow),
-        pytest.param("sha256_pipelined", {"EmitNodes": 0}, 12, marks=slow),
+        *(
+            pytest.param(name, parameters, seed, marks=slow)
+            for seed, (name, parameters) in enumerate([*((name, {}) for name in CONFIGURATIONS), *VARIANTS], 2)
+        ),
     ],
 )
 def test_cocotb(
@@ -189,9 +193,7 @@ def test_the_hash_core_is_busy(simulation: Simulation, log2_leaves: int) -> None
 
 
 @slow
-@pytest.mark.parametrize(
-    "configuration", ["", "two_rounds", "root_only", "sha256", "pipelined", "pipelined_root_only", "sha256_pipelined"]
-)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_in_full(configuration: str) -> None:
     core = load_core(CORE, configuration=configuration)
     with Simulation(build(core, Flavour.FAST)) as simulation:

@@ -144,7 +144,8 @@ def _build(core: Core, tools: Toolchain, folder: Path, waves: bool) -> _SharedRu
         timescale=("1ns", "1ps"),
         log_file=folder / "build.log",
     )
-    runner.runtime.mkdir(exist_ok=True)
+    # Beside the models of the cache, which a folder of one's own may be the first to need.
+    runner.runtime.mkdir(parents=True, exist_ok=True)
     for compiled in folder.glob("verilated*.o"):
         if not (runner.runtime / compiled.name).exists():
             half = runner.runtime / f"{compiled.name}.{os.getpid()}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamFrame, AxiStreamSink, AxiStreamSource
 from functional_coverage import Coverage
 from pauses import pause_generator
@@ -20,6 +20,9 @@ CLOCK_NS = 10
 coverage = Coverage()
 """Of all tests of one simulation: they run in one process, one after another."""
 
+_powered_up = False
+"""Whether a reset has been seen: registers begin the simulation at random values, which the first one ends."""
+
 coverage.declare("stalls", ["input beat waits for ready", "output beat waits for ready", "both at once"])
 coverage.declare("packets", ["next packet offered at once", "gap inside a packet"])
 
@@ -29,7 +32,7 @@ class StreamBench:
 
     The clock is ``clk_i``, the reset ``rst_ni``. Cycles since the last reset: ``in_beats`` and ``out_beats`` of all
     beats that moved, ``in_last`` and ``out_last`` of the last beats of packets, ``offered`` of the first tvalid of
-    packets.
+    packets. ``in_packet``: the last beat in was not that of its packet.
     """
 
     def __init__(self, dut) -> None:
@@ -75,6 +78,31 @@ class StreamBench:
         self.dut.rst_ni.value = 1
         await RisingEdge(self.dut.clk_i)
 
+    async def reset_under_way(self, cycles: int = 4) -> None:
+        """Reset, and count what was cut: the group ``resets`` of the coverage."""
+        await FallingEdge(self.dut.clk_i)
+        if self.in_packet or len(self.in_last) > len(self.out_last):
+            coverage.hit("resets", "under way")
+        if self.in_packet:
+            coverage.hit("resets", "in an input packet")
+        if self.dut.m_axis_tvalid.value == 1 and self.dut.m_axis_tready.value == 0:
+            coverage.hit("resets", "output waiting")
+        await self.reset(cycles)
+
+    async def until(self, condition: Callable[[], bool], cycles: int = 100_000) -> None:
+        """Wait until the condition holds behind a rising edge."""
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk_i)
+            await FallingEdge(self.dut.clk_i)
+            if condition():
+                return
+        raise AssertionError(f"{cycles} cycles, and it does not happen")
+
+    async def output_waits(self) -> None:
+        """Take nothing, until a beat waits for it."""
+        self.pause("never", "always")
+        await self.until(lambda: self.dut.m_axis_tvalid.value == 1)
+
     async def cycles(self, count: int) -> None:
         """Wait for ``count`` rising edges."""
         await ClockCycles(self.dut.clk_i, count)
@@ -109,6 +137,7 @@ class StreamBench:
         self.in_last: list[int] = []
         self.out_beats: list[int] = []
         self.out_last: list[int] = []
+        self.in_packet = False
 
     async def _watch(self) -> None:
         """Every cycle, as the clock edge sees it: the contract of the output, the cycles of beats, and coverage."""
@@ -120,16 +149,14 @@ class StreamBench:
         ]
         edge = RisingEdge(dut.clk_i)
         stalled: list | None = None
-        in_packet = in_reset = False
+        global _powered_up
         while True:
             await edge
             out_valid = dut.m_axis_tvalid.value
             if dut.rst_ni.value == 0:
-                # The first edge finds what the registers began with: random values, where the reset began low.
-                assert not in_reset or out_valid == 0, "m_axis_tvalid during reset"
-                stalled, in_packet, in_reset = None, False, True
+                assert not _powered_up or out_valid == 0, "m_axis_tvalid during reset"
+                stalled, self.in_packet, _powered_up = None, False, True
                 continue
-            in_reset = False
             self.cycle += 1
             in_valid, in_ready = dut.s_axis_tvalid.value == 1, dut.s_axis_tready.value == 1
             out_ready = dut.m_axis_tready.value == 1
@@ -145,16 +172,16 @@ class StreamBench:
                 coverage.hit("stalls", "output beat waits for ready")
                 if in_valid and not in_ready:
                     coverage.hit("stalls", "both at once")
-            if in_valid and not in_packet and len(self.offered) == len(self.in_last):
+            if in_valid and not self.in_packet and len(self.offered) == len(self.in_last):
                 self.offered.append(self.cycle)
-            if in_packet and not in_valid:
+            if self.in_packet and not in_valid:
                 coverage.hit("packets", "gap inside a packet")
             if in_valid and self.in_last and self.in_last[-1] == self.cycle - 1:
                 coverage.hit("packets", "next packet offered at once")
             if in_valid and in_ready:
                 self.in_beats.append(self.cycle)
-                in_packet = dut.s_axis_tlast.value == 0
-                if not in_packet:
+                self.in_packet = dut.s_axis_tlast.value == 0
+                if not self.in_packet:
                     self.in_last.append(self.cycle)
             if out_valid and out_ready:
                 self.out_beats.append(self.cycle)

@@ -27,7 +27,7 @@ Node = tuple[int, bytes]
 """Level and digest."""
 
 coverage.declare("trees", ["one leaf", "a power of two", "odd leaves", "odd inner level", "next one smaller"])
-coverage.declare("resets", ["under way"])
+coverage.declare("resets", ["under way", "in an input packet", "output waiting"])
 
 
 def expected(leaves: np.ndarray) -> list[Node]:

@@ -101,6 +101,13 @@ module ntt_reorder #(
       end else if (read && reader_q.index == last_q) begin
         ahead_q <= 1'b0;
       end
+
+`ifndef SYNTHESIS
+`ifndef FORMAL  // the proofs are not of the memory
+      never_read_while_written :
+      assert (!(read && write && read_at == write_at));
+`endif
+`endif
     end
   end
 

@@ -123,6 +123,11 @@ module ntt_stage #(
       end else if (en_i) begin
         {read_write_q, read_emit_q} <= {write, emit};
         {write_q, emit_q}           <= {read_write_q, read_emit_q};
+
+`ifndef SYNTHESIS
+        never_read_while_written :
+        assert (!((op.meet || pop) && write_q && read_at == place_q));
+`endif
       end
     end
 

@@ -21,9 +21,10 @@ CYCLES = max(9 * BEATS, 13)
 P = BABYBEAR.prime
 EDGES = [0, 1, 2, P - 1, P - 2, P // 2, P // 2 + 1, (1 << 32) % P, P - (1 << 32) % P]
 
+coverage.declare("resets", ["under way", "in an input packet", "output waiting"])
 coverage.declare("states", ["zeros", "one value", "edges", "random"])
 if BEATS == 1:
-    coverage.declared.discard("packets: gap inside a packet")
+    coverage.declared -= {"packets: gap inside a packet", "resets: in an input packet"}
 coverage.declare("batches", ["one alone", "fewer than a ring holds", "more than the rings hold"])
 
 
@@ -106,8 +107,24 @@ async def reset_in_a_packet(dut) -> None:
         for _ in range(12):
             bench.send(encoded(a_state(bench.rng)))
         await bench.cycles(wait)
-        await bench.reset(bench.rng.randint(1, 3))
-        coverage.hit("resets", "under way")
+        await bench.reset_under_way(bench.rng.randint(1, 3))
+        bench.pause("never", "never")
+        await check(bench, [a_state(bench.rng) for _ in range(2)])
+        await bench.settle(60)
+
+
+@cocotb.test()
+async def reset_at_either_end(dut) -> None:
+    """Between two beats of a packet, and while the output waits."""
+    bench = await StreamBench.start(dut)
+    for at_the_output in (False, True, True) if BEATS == 1 else (False, True, False, True):
+        for _ in range(3):
+            bench.send(encoded(a_state(bench.rng)))
+        if at_the_output:
+            await bench.output_waits()
+        else:
+            await bench.until(lambda: bench.in_packet if BEATS > 1 else bool(bench.in_last))
+        await bench.reset_under_way()
         bench.pause("never", "never")
         await check(bench, [a_state(bench.rng) for _ in range(2)])
         await bench.settle(60)
