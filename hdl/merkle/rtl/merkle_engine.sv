@@ -20,7 +20,7 @@
 // when the root's has been issued, so the nodes of two trees never mix in the output.
 //
 // Throughput: bound by the hash core. 2^n leaves cost 2^n - 1 nodes and, on the last path to the
-// root, about n times the latency of the hash core and of loading it (2 * Words + 4 cycles).
+// root, n times the latency of the hash core and of loading it.
 // More than 2^MaxDepth leaves are against the contract: the packet still ends with one beat marked
 // last, which is then not the root.
 module merkle_engine

@@ -13,7 +13,7 @@
 //    16            13                     238                  580 of 884
 //
 // (580: 141 S-boxes of four products, and 16 conversions.) Latency from the first beat in to the first
-// beat out: about 660, 610 and 585 cycles, as the rings happen to stand. Packets leave in the order in
+// beat out: 660, 610 and 585 cycles, give or take a tenth, as the rings stand. Packets leave in the order in
 // which they came. Bit 31 of an element and tlast are ignored: a packet is 16/Lanes beats.
 module poseidon2 #(
   parameter int unsigned Lanes = 4

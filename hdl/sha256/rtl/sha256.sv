@@ -9,8 +9,9 @@
 // bytes, is two blocks, as the padding needs one of its own: 130 cycles. Latency of a message of b
 // blocks, from its first beat to its digest: 65 * b + 4 cycles.
 //
-// Pipelined = 1: a block every cycle for messages of one block, a Merkle node every two; DataBytes
-// is 64.
+// Pipelined = 1: a block every cycle for messages of one block, a Merkle node every two, as long as
+// all messages have the same number of blocks; DataBytes is 64. Where they take turns, the pipeline
+// empties between them: 64 and 55 bytes in turn take 68 cycles a pair.
 //
 // Reference: FIPS 180-4.
 module sha256 #(

@@ -11,7 +11,8 @@
 //                    else is taken in meanwhile.
 //
 // Digests leave in the order of the messages: a message of one block waits until no second block is
-// to come of those before it.
+// to come of those before it. Messages of 64 and 55 bytes in turn so take 68 cycles a pair, which is
+// 22.7 cycles a block.
 //
 // The pipeline does not stop for a consumer that is not ready: a message is let in only where the
 // buffer at the end has room for its digest.

@@ -86,6 +86,15 @@ async def long_messages_without_a_bubble(dut) -> None:
         assert_spacing(bench.out_beats, cycles, f"messages of {blocks} blocks")
 
 
+@cocotb.test(skip=not PIPELINED)
+async def one_block_and_two_in_turn(dut) -> None:
+    """A message of one block waits for the second blocks of those before: the pipeline empties for every pair."""
+    bench = await Bench.start(dut)
+    await bench.check([bench.rng.randbytes(length) for length in [64, 55] * 12])
+    pairs = [(bench.out_beats[i + 2] - bench.out_beats[i]) for i in range(2, 20, 2)]
+    assert 62 <= min(pairs) <= max(pairs) <= 74, f"{pairs} cycles a pair"
+
+
 @cocotb.test()
 async def latency(dut) -> None:
     """First beat offered to digest out, of a message that is alone."""
