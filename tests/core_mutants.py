@@ -22,6 +22,11 @@ class Mutant:
     words: str
     edits: tuple[tuple[str, str, str], ...]
 
+    @property
+    def host_pads(self) -> bool:
+        """Whether the description says so."""
+        return any(after == 'padding = "host"' for _, _, after in self.edits)
+
 
 SHOWING = "default: if (m_axis_tready) phase <= FEED;"
 
@@ -61,6 +66,82 @@ HOST_PADS = (
 
 HOST_PADDED = Mutant("host_padded", "", "", HOST_PADS)
 """No bug: another core, which is right."""
+
+# The digest in four beats, the first one on top.
+BEATS = """default: if (m_axis_tready) begin
+                             beat   <= beat + 2'd1;
+                             result <= result << 64;
+                             if (beat == 2'd3) phase <= FEED;
+                         end"""
+
+NARROW_OUT = (
+    (DESCRIPTION, "bytes = 32", "bytes = 8"),
+    (STREAM, "output     [255:0] m_axis_tdata,", "output     [63:0] m_axis_tdata,"),
+    (STREAM, "reg  [255:0] result;", "reg  [255:0] result;\n    reg  [1:0]   beat;\n    reg          stalled;"),
+    (STREAM, "assign m_axis_tdata  = result;", "assign m_axis_tdata  = result[255:192];"),
+    (STREAM, "assign m_axis_tlast  = 1'b1;", "assign m_axis_tlast  = beat == 2'd3;"),
+    (
+        STREAM,
+        "result <= 256'b0;",
+        "result <= 256'b0;\n            beat <= 2'd0;\n            stalled <= 1'b0;",
+    ),
+    (
+        STREAM,
+        "            case (phase)",
+        "            stalled <= m_axis_tvalid & ~m_axis_tready;\n            case (phase)",
+    ),
+    (DESCRIPTION, 'lint_off = ["WIDTHEXPAND"]', 'lint_off = ["WIDTHEXPAND", "UNUSEDSIGNAL"]'),
+)
+
+NARROW = Mutant("narrow", "", "", (*NARROW_OUT, (STREAM, SHOWING, BEATS)))
+"""No bug: another core, whose digests take four beats."""
+
+HOLDS_ONE = (
+    # The engine goes on while a digest waits, and the next one finds its place taken.
+    (STREAM, "reg  [255:0] result;", "reg  [255:0] result;\n    reg          pending;"),
+    (
+        STREAM,
+        "phase  <= FEED;\n            result",
+        "phase  <= FEED;\n            pending <= 1'b0;\n            result",
+    ),
+    (
+        STREAM,
+        "            case (phase)",
+        "            if (m_axis_tready) pending <= 1'b0;\n            case (phase)",
+    ),
+    (STREAM, "assign m_axis_tvalid = (phase == SHOW);", "assign m_axis_tvalid = pending;"),
+)
+
+HANDED_OVER = "result <= digest;\n                             phase  <= SHOW;"
+
+COUNTED = """reg  [255:0] result;
+    reg  [15:0]  served;
+    always @(posedge clk)
+        if (rst) served <= 16'd0;
+        else if (m_axis_tvalid & m_axis_tready & served != LIMIT) served <= served + 16'd1;"""
+
+
+def hangs_after(limit: int) -> tuple[tuple[str, str, str], ...]:
+    """No digest comes any more after ``limit`` of them."""
+    return (
+        (STREAM, "reg  [255:0] result;", COUNTED.replace("LIMIT", f"16'd{limit}")),
+        (
+            STREAM,
+            "assign m_axis_tvalid = (phase == SHOW);",
+            f"assign m_axis_tvalid = (phase == SHOW) & served != 16'd{limit};",
+        ),
+    )
+
+
+TAKES_AFTER_PAUSE = (
+    # A beat that comes after a pause is acknowledged and not taken.
+    (STREAM, "reg  [255:0] result;", PAUSED),
+    (
+        STREAM,
+        "wire feed = (phase == FEED) & s_axis_tvalid;",
+        "wire feed = (phase == FEED) & s_axis_tvalid & ~(paused & ~s_axis_tlast);",
+    ),
+)
 
 MUTANTS = [
     Mutant(
@@ -110,43 +191,77 @@ MUTANTS = [
         "dropped",
         "beat dropped under back-pressure",
         "never comes: in its place",
-        # The engine goes on while a digest waits, and the next one finds no place.
         (
-            (STREAM, "reg  [255:0] result;", "reg  [255:0] result;\n    reg          pending;"),
+            *HOLDS_ONE,
             (
                 STREAM,
-                "phase  <= FEED;\n            result",
-                "phase  <= FEED;\n            pending <= 1'b0;\n            result",
-            ),
-            (
-                STREAM,
-                "            case (phase)",
-                "            if (m_axis_tready) pending <= 1'b0;\n            case (phase)",
-            ),
-            (
-                STREAM,
-                "result <= digest;\n                             phase  <= SHOW;",
+                HANDED_OVER,
                 "if (~pending | m_axis_tready) begin result <= digest; pending <= 1'b1; end phase <= FEED;",
             ),
-            (STREAM, "assign m_axis_tvalid = (phase == SHOW);", "assign m_axis_tvalid = pending;"),
+        ),
+    ),
+    Mutant(
+        "overwritten",
+        "beat dropped under back-pressure",
+        "the output beat changed while it was stalled",
+        (*HOLDS_ONE, (STREAM, HANDED_OVER, "result <= digest; pending <= 1'b1; phase <= FEED;")),
+    ),
+    Mutant(
+        "narrow_dropped",
+        "beat dropped under back-pressure",
+        "of the result of packet 0",
+        # Where the reader stalls at the second beat, the third never comes.
+        (
+            *NARROW_OUT,
+            (
+                STREAM,
+                SHOWING,
+                BEATS.replace(
+                    "if (beat == 2'd3)",
+                    "if (stalled & beat == 2'd1) begin beat <= 2'd3; result <= result << 128; end\n"
+                    "                             if (beat == 2'd3)",
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "narrow_skips",
+        "beat dropped under back-pressure",
+        "of the result of packet 0",
+        # The beats go on whether they are taken or not.
+        (
+            *NARROW_OUT,
+            (STREAM, SHOWING, BEATS.replace("if (m_axis_tready) begin", "if (m_axis_tready | beat == 2'd1) begin")),
+        ),
+    ),
+    Mutant(
+        "narrow_doubled",
+        "beat doubled under back-pressure",
+        "comes twice",
+        (
+            *NARROW_OUT,
+            (
+                STREAM,
+                SHOWING,
+                BEATS.replace("if (m_axis_tready) begin", "if (m_axis_tready & ~(stalled & beat == 2'd1)) begin"),
+            ),
         ),
     ),
     Mutant(
         "input_beat_lost",
-        "beat dropped under back-pressure",
+        "beat dropped when the input pauses",
         "is lost on its way in",
-        # A beat that comes after a pause is acknowledged and not taken.
+        TAKES_AFTER_PAUSE,
+    ),
+    Mutant(
+        "input_beat_lost_host_padded",
+        "beat dropped when the input pauses",
+        "is lost on its way in",
+        # The lane goes by, and nothing is put into it.
         (
-            (
-                STREAM,
-                "reg  [255:0] result;",
-                PAUSED,
-            ),
-            (
-                STREAM,
-                "wire feed = (phase == FEED) & s_axis_tvalid;",
-                "wire feed = (phase == FEED) & s_axis_tvalid & ~(paused & ~s_axis_tlast);",
-            ),
+            *HOST_PADS,
+            (STREAM, "reg  [255:0] result;", PAUSED),
+            (STREAM, ".word(s_axis_tdata),", ".word(s_axis_tdata & {64{~paused}}),"),
         ),
     ),
     Mutant(
@@ -200,7 +315,7 @@ MUTANTS = [
     Mutant(
         "hang",
         "hang",
-        "s_axis: tvalid 1, tready 0; m_axis: tvalid 0, tready 1",
+        "s_axis_tvalid 1, s_axis_tready 0; m_axis_tvalid 0, m_axis_tready 1",
         ((STREAM, "phase <= full ? CLOSE : WAIT;", "phase <= WAIT;"),),
     ),
     Mutant(
@@ -258,6 +373,68 @@ MUTANTS = [
                 AGAIN,
             ),
             (STREAM, SHOWING, "default: if (m_axis_tready & again) phase <= FEED;"),
+        ),
+    ),
+    Mutant(
+        "partial_beats_ignored",
+        "wrong last beat",
+        "wrong: messages of 1, 2, 3, ",
+        ((STREAM, ".bytes((phase == CLOSE) ? 3'd0 : count)", ".bytes(3'd0)"),),
+    ),
+    Mutant(
+        "five_bytes",
+        "wrong last beat",
+        "all wrong ones end with a beat of 5 bytes",
+        (
+            (
+                STREAM,
+                ".bytes((phase == CLOSE) ? 3'd0 : count)",
+                ".bytes((phase == CLOSE) ? 3'd0 : (count == 3'd5) ? 3'd4 : count)",
+            ),
+        ),
+    ),
+    Mutant(
+        "last_padding_byte",
+        "wrong padding byte",
+        "the last byte of the block gets 0x40, and must get 0x80",
+        (
+            (
+                ENGINE,
+                "((last & i == 16) ? 64'h8000000000000000 : 64'h0)",
+                "((last & i == 16) ? 64'h4000000000000000 : 64'h0)",
+            ),
+            (ENGINE, "state[64 * i +: 64] ^ 64'h8000000000000000;", "state[64 * i +: 64] ^ 64'h4000000000000000;"),
+        ),
+    ),
+    Mutant(
+        "padded_twice",
+        "padding on the wrong side",
+        "the core pads by itself",
+        ((DESCRIPTION, 'padding = "core"', 'padding = "host"'),),
+    ),
+    Mutant(
+        "input_byte_order_host_padded",
+        "byte order reversed",
+        "the input are taken in reverse order",
+        (*HOST_PADS, (DESCRIPTION, 'keep = true\nbyte_order = "big"', "keep = true")),
+    ),
+    Mutant("hang_after_many", "hang", "next to go in: packet ", hangs_after(300)),
+    Mutant("hang_while_measured", "hang", "next to go in: packet ", hangs_after(1500)),
+    Mutant(
+        "loop",
+        "combinational loop",
+        "converge",
+        (
+            (
+                STREAM,
+                "assign m_axis_tlast  = 1'b1;",
+                "wire around;\n    assign around = ~(around & phase == SHOW);\n    assign m_axis_tlast  = 1'b1;",
+            ),
+            (
+                STREAM,
+                "assign m_axis_tvalid = (phase == SHOW);",
+                "assign m_axis_tvalid = (phase == SHOW) & (around | done);",
+            ),
         ),
     ),
     Mutant(

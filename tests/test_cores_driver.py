@@ -180,14 +180,19 @@ def test_many_packets_come_back_from_several_chunks(simulation: Simulation, monk
     ("planted", "stalls", "kind", "said"),
     [
         (Planted.WITHDRAWS, Stalls(output=Pattern.one_in(9)), Kind.WITHDRAWN, "withdrawn before the beat had moved"),
-        (Planted.WAITS_FOR_READY, Stalls(output=Pattern.after_valid()), Kind.HANG, "m_axis: tvalid 0, tready 0"),
+        (Planted.WAITS_FOR_READY, Stalls(output=Pattern.after_valid()), Kind.HANG, "m_axis_tvalid 0, m_axis_tready 0"),
         (Planted.ENDS_EARLY, Stalls(input=Pattern.one_in(50)), Kind.EARLY, "ends before its input packet does"),
         (Planted.CHANGES, Stalls(output=Pattern.one_in(9)), Kind.CHANGED, "changed while it was stalled"),
         (Planted.SHORT_PACKET, Stalls(), Kind.SHORT, "tlast after 24 bytes of a packet that has 32"),
         (Planted.LONG_PACKET, Stalls(), Kind.LONG, "no tlast after 32 bytes"),
-        (Planted.HANGS_AT_WORK, Stalls(), Kind.HANG, "s_axis: tvalid 1, tready 0; m_axis: tvalid 0, tready 1"),
+        (
+            Planted.HANGS_AT_WORK,
+            Stalls(),
+            Kind.HANG,
+            "s_axis_tvalid 1, s_axis_tready 0; m_axis_tvalid 0, m_axis_tready 1",
+        ),
         (Planted.EMITS_TWICE, Stalls(input=Pattern.one_in(97)), Kind.SPURIOUS, "before any beat of its packet"),
-        (Planted.SWALLOWS, Stalls(), Kind.HANG, "s_axis: tvalid 0, tready 1; m_axis: tvalid 0, tready 1"),
+        (Planted.SWALLOWS, Stalls(), Kind.HANG, "s_axis_tvalid 0, s_axis_tready 1; m_axis_tvalid 0, m_axis_tready 1"),
         (Planted.DROPS_BEAT, Stalls(output=Pattern.one_in(9)), Kind.SHORT, "tlast after 24 bytes"),
     ],
     ids=lambda value: value.name if isinstance(value, Planted) else "",
@@ -296,7 +301,7 @@ def test_an_input_that_is_never_ready_again(simulation: Simulation) -> None:
     assert fault.kind is Kind.HANG
     assert "for 77 cycles" in fault.message
     assert "next to go in: packet 1, beat 0" in fault.message
-    assert "s_axis: tvalid 1, tready 0" in fault.message
+    assert "s_axis_tvalid 1, s_axis_tready 0" in fault.message
     assert transfer.finished.tolist()[1] == -1
     assert transfer.accepted.tolist()[1] == -1
 

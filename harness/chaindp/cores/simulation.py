@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.cores.build import Built, Flavour
+from chaindp.cores.description import Core
 from chaindp.cores.rtl import data_folders
 from chaindp.cores.streams import ALWAYS, Fault, Kind, Pattern, Reset, Stalls, Trace, Transfer
 from chaindp.errors import InputError, PluginError, UsageError
@@ -250,7 +251,7 @@ class Simulation:
             self._dirty = job.fault_count > 0
             dead = self._library.chaindp_dead(handle).decode("utf-8", "replace")
             said = self._library.chaindp_log(handle).decode("utf-8", "replace") if dead else ""
-        faults = tuple(_fault(job, job.faults[index], dead, said) for index in range(job.fault_count))
+        faults = tuple(_fault(self.core, job, job.faults[index], dead, said) for index in range(job.fault_count))
         return _transfer(job, out, seconds, faults)
 
     def _check_packets(self, lengths: np.ndarray, user: np.ndarray | None, packets: int) -> np.ndarray | None:
@@ -325,7 +326,7 @@ def _reset_points(resets: Sequence[Reset], lengths: np.ndarray, width: int) -> n
     return np.array(points, dtype=np.int64).reshape(-1, 4)
 
 
-def _fault(job: _Job, found: _Fault, dead: str, said: str) -> Fault:
+def _fault(core: Core, job: _Job, found: _Fault, dead: str, said: str) -> Fault:
     kind = Kind(found.kind)
     if kind is Kind.STOPPED:
         last = " ".join(said.split())[-300:]
@@ -338,8 +339,8 @@ def _fault(job: _Job, found: _Fault, dead: str, said: str) -> Fault:
             in_beat=job.in_beat,
             idle=job.idle_cycles,
             max_cycles=job.max_cycles,
-            state=f"s_axis: tvalid {job.in_valid}, tready {job.in_ready}; m_axis: tvalid {job.out_valid}, "
-            f"tready {job.out_ready}",
+            state=f"{core.input.port('tvalid')} {job.in_valid}, {core.input.port('tready')} {job.in_ready}; "
+            f"{core.output.port('tvalid')} {job.out_valid}, {core.output.port('tready')} {job.out_ready}",
         )
     return Fault(kind, found.cycle, found.packet, found.beat, message)
 

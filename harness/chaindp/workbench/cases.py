@@ -5,8 +5,9 @@ They are few and small, so that the golden reference computes them in plain Pyth
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +18,36 @@ from chaindp.kernels.hashes import GOLDEN_HASHES
 from chaindp.kernels.merkle import level_offsets
 from chaindp.kernels.ntt import golden_transform
 from chaindp.kernels.poseidon2 import WIDTH, golden_permutation
+from chaindp.workbench.keccak_slips import keccak_sponges
+from chaindp.workbench.sha256_slips import sha256_chains
 
-__all__ = ["Case", "Cases", "edge_cases", "golden_packet", "large_cases", "same_size", "tree_levels"]
+__all__ = [
+    "Case",
+    "Cases",
+    "edge_cases",
+    "golden_packet",
+    "large_cases",
+    "many_cases",
+    "pad",
+    "raw_digests",
+    "same_size",
+    "tree_levels",
+    "with_results",
+]
 
 NODE = 32
+SHORT = {"keccak256": 40, "sha256": 40, "merkle_tree": 4, "merkle_root": 4, "poseidon2": WIDTH, "ntt": 16}
+"""The largest size of a short packet, by kernel."""
+
 LEAVES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 31, 32, 33)
 LARGEST_TRANSFORM = 8
 """log2 of the largest transform among the edge cases: the golden reference computes it once a packet."""
+
+NARROW = 16
+"""Of beats up to so many bytes every count of bytes in a last beat is tried, of wider ones those near powers of two."""
+
+MANY, DISTINCT = 600, 48
+"""Short packets in a row, and how many of them are not the same: a counter of packets shows in these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +165,15 @@ def edge_cases(core: Core, seed: int) -> Cases:
     return Cases(tuple(make(size) for size in order))
 
 
+def many_cases(core: Core, seed: int) -> Cases:
+    """Hundreds of short packets: what happens after so many, and not before, shows in these."""
+    rng = np.random.default_rng(seed)
+    make = _maker(core, rng)
+    sizes = [size for size in _sizes(core) if size <= SHORT[core.kernel]]
+    distinct = [make(sizes[index % len(sizes)]) for index in range(DISTINCT)]
+    return Cases(tuple(distinct[index] for index in rng.integers(0, DISTINCT, MANY)))
+
+
 def large_cases(core: Core, seed: int) -> Cases:
     """A few packets that are longer by far: a counter that is too narrow shows in these."""
     make = _maker(core, np.random.default_rng(seed))
@@ -165,12 +198,22 @@ def same_size(core: Core, size: int, count: int, seed: int) -> Cases:
     return Cases(tuple(make(size) for _ in range(count)))
 
 
+def with_results(core: Core, cases: Cases) -> Cases:
+    """The same packets with what has to come back: of those of ``same_size``, of which nothing was expected."""
+    compute = functools.cache(golden_packet(core))
+    return Cases(tuple(replace(case, expected=compute(case.content)) for case in cases.cases))
+
+
 def _sizes(core: Core) -> list[int]:
     if core.kernel in BLOCK:
         block, beat = BLOCK[core.kernel], core.input.bytes
         # SHA-256 ends a block with the length: eight bytes, and one that begins the padding.
         tail = (block - 9, block - 8) if core.kernel == "sha256" else ()
-        edges = {0, 1, beat - 1, beat, beat + 1, 2 * beat, 32, 64, *tail}
+        edges = {0, 1, beat + 1, 2 * beat, 32, 64, *tail}
+        for count in _counts(beat):
+            # As many bytes in the first beat, in one that begins a block, and missing from one that ends it.
+            edges |= {count, block + count} if count else {block}
+            edges |= {count, block + count} | ({block - count} if count < block else set())
         for blocks in (1, 2, 3):
             edges |= {blocks * block - 1, blocks * block, blocks * block + 1}
         return sorted({*edges, 4 * block + beat + 3})
@@ -180,6 +223,14 @@ def _sizes(core: Core) -> list[int]:
         return [WIDTH] * 12
     largest = min(int(core.options["max_log2_size"]), LARGEST_TRANSFORM)
     return [1 << bits for bits in range(largest + 1)]
+
+
+def _counts(beat: int) -> set[int]:
+    """How many bytes a last beat may have: all that may be, of a wide one those near powers of two and both ends."""
+    if beat <= NARROW:
+        return set(range(beat + 1))
+    near = {(1 << power) + more for power in range(beat.bit_length()) for more in (-1, 0, 1)}
+    return {count for count in {*near, beat - 1, beat} if count <= beat}
 
 
 def _maker(core: Core, rng: np.random.Generator, golden: bool = True) -> Callable[[int], Case]:
@@ -229,3 +280,16 @@ def pad(kernel: str, message: bytes) -> bytes:
     padded[len(message)] ^= 0x01
     padded[-1] ^= 0x80
     return bytes(padded)
+
+
+def raw_digests(kernel: str, packets: Sequence[bytes]) -> list[bytes]:
+    """What a hash without padding of its own makes of ``packets``; a last block that is not whole ends with zeros."""
+    absorb, block = keccak_sponges if kernel == "keccak256" else sha256_chains, BLOCK[kernel]
+    whole = [packet + bytes(-len(packet) % block) for packet in packets]
+    digests = [b""] * len(whole)
+    for length in set(map(len, whole)):
+        which = [index for index, packet in enumerate(whole) if len(packet) == length]
+        columns = np.frombuffer(b"".join(whole[index] for index in which), dtype=np.uint8).reshape(len(which), length)
+        for index, digest in zip(which, absorb(columns), strict=True):
+            digests[index] = digest.tobytes()
+    return digests

@@ -6,17 +6,20 @@ losing beats under them, and one that is right until a reset comes in the middle
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from chaindp.cores.description import BLOCK, Core
-from chaindp.cores.simulation import Kind
+from chaindp.cores.simulation import Fault, Kind
 from chaindp.kernels.hashes import GOLDEN_HASHES
-from chaindp.workbench.cases import Case, golden_packet
+from chaindp.workbench.cases import golden_packet, raw_digests
+from chaindp.workbench.displaced import Displaced, displaced, on_the_way_in, on_the_way_out, overwritten
 from chaindp.workbench.field_slips import recognize_ntt, recognize_poseidon2
+from chaindp.workbench.keccak_slips import PADDING
 from chaindp.workbench.probes import Class, Probe, Seen
 from chaindp.workbench.recognize import ODD_LEVEL, Recognized, Sample, recognize_hash, recognize_order, recognize_tree
+from chaindp.workbench.sha256_slips import LENGTH as LENGTH_FIELD
 
 __all__ = ["CONFORMANCE", "LINT", "Cause", "find_cause"]
 
@@ -25,10 +28,13 @@ CONFORMANCE = "conformance"
 
 HANG = "hang"
 HANG_STALLED = "hang under back-pressure"
+HANG_PAUSED = "hang when the input pauses"
 DROPPED = "beat dropped"
 DROPPED_STALLED = "beat dropped under back-pressure"
+DROPPED_PAUSED = "beat dropped when the input pauses"
 DOUBLED = "beat doubled"
 DOUBLED_STALLED = "beat doubled under back-pressure"
+DOUBLED_PAUSED = "beat doubled when the input pauses"
 WITHDRAWN = "output valid withdrawn while stalled"
 CHANGED = "output changed while stalled"
 SPURIOUS = "output without a packet"
@@ -36,11 +42,13 @@ LENGTH = "wrong length of output packets"
 KEEP = "wrong tkeep"
 IN_RESET = "output valid during reset"
 STOPPED = "the RTL ends the simulation"
+LOOP = "combinational loop"
 ONLY_UNSTALLED = "right only without stalls"
 RESET = "reset keeps state"
 UNINITIALIZED = "uninitialized state"
 KEPT = "state kept between packets"
 LEVELS = "wrong level of nodes"
+SIDE = "padding on the wrong side"
 PERMUTATION = "wrong permutation"
 BLOCK_END = "wrong padding at the end of a block"
 BLOCKS = "wrong chaining of blocks"
@@ -58,10 +66,17 @@ PROTOCOL = {
     Kind.TOO_LARGE: LENGTH,
     Kind.KEEP: KEEP,
     Kind.VALID_IN_RESET: IN_RESET,
-    Kind.STOPPED: STOPPED,
-    Kind.TOO_LONG: HANG,
 }
 """What most faults are called wherever they are seen; the others depend on what else is."""
+
+CUT = (Kind.SHORT, Kind.LONG, Kind.EARLY)
+"""What a lost or doubled beat of an output packet of several looks like."""
+
+NO_END = re.compile(r"converge", re.IGNORECASE)
+"""What Verilator says of signals that go round in a circle."""
+
+ENOUGH = 4
+"""Messages that have to be padded twice, or not at all, for that to be the cause."""
 
 SHOWN = 12
 """How many sizes a sentence lists."""
@@ -73,9 +88,6 @@ MEASURE = {
     "ntt": ("transforms of", "elements"),
 }
 """What the sizes are of, by kernel."""
-
-MOST_BEATS = 8
-"""Of packets up to so many beats, every way to lose some of them is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +113,9 @@ def find_cause(core: Core, evidence: Sequence[Seen], run: Alone) -> Cause | None
 
 
 def _plain(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Cause:
-    displaced = _displaced(seen, DROPPED, DOUBLED)
-    if displaced is not None:
-        return displaced
+    shifted = displaced(seen)
+    if shifted is not None and not _wrong_alone(seen, run):
+        return Cause(DROPPED if shifted.dropped else DOUBLED, shifted.words, seen)
     fault = seen.fault
     # What happened first is the cause, and the rest may follow from it.
     if fault is None or (seen.wrong and seen.transfer.finished[seen.wrong[0]] < fault.cycle and not _is_stuck(seen)):
@@ -112,7 +124,20 @@ def _plain(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Caus
         return Cause(HANG, str(fault), seen)
     if fault.kind in (Kind.SPURIOUS, Kind.EXTRA):
         return Cause(SPURIOUS, str(fault), seen)
-    return Cause(PROTOCOL[fault.kind], str(fault), seen)
+    return Cause(_by_itself(fault), str(fault), seen)
+
+
+def _by_itself(fault: Fault) -> str:
+    """What a fault is called that says what it is."""
+    if fault.kind is Kind.STOPPED:
+        return LOOP if NO_END.search(fault.message) else STOPPED
+    return PROTOCOL[fault.kind]
+
+
+def _wrong_alone(seen: Seen, run: Alone) -> bool:
+    """Whether the first wrong packet has a wrong result by itself, too: then it is not in another's place."""
+    alone = run(Probe(kind=Class.PLAIN, name="alone", cases=seen.probe.cases.only([seen.wrong[0]])))
+    return bool(alone.wrong)
 
 
 def _is_stuck(seen: Seen) -> bool:
@@ -123,26 +148,47 @@ def _is_stuck(seen: Seen) -> bool:
 
 def _stalled(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Cause:
     where = f"under stalls ({seen.probe.name}), and without them all packets come out right"
+    paused = seen.probe.kind is Class.INPUT
+    dropped, doubled = (DROPPED_PAUSED, DOUBLED_PAUSED) if paused else (DROPPED_STALLED, DOUBLED_STALLED)
     fault = seen.fault
-    if fault is not None and fault.kind in PROTOCOL:
-        return Cause(PROTOCOL[fault.kind], f"{fault}, {where}", seen)
-    displaced = _displaced(seen, DROPPED_STALLED, DOUBLED_STALLED) or _lost_beat(core, seen)
-    if displaced is not None:
-        return Cause(displaced.kind, f"{displaced.words}, {where}", seen)
+    found = _lost_or_doubled(core, seen, all_seen)
+    # The bytes say more than the fault; a valid that is withdrawn loses a beat, and is the cause of that.
+    if found is not None and (fault is None or fault.kind not in PROTOCOL or fault.kind in (Kind.CHANGED, *CUT)):
+        told = f"{found.words}: {fault}" if fault is not None else found.words
+        return Cause(dropped if found.dropped else doubled, f"{told}, {where}", seen)
+    if fault is not None and fault.kind in CUT:
+        # Without stalls packets have their lengths, so that a beat is missing now, or there is one more.
+        return Cause(dropped if fault.kind is Kind.SHORT else doubled, f"{fault}, {where}", seen)
+    if fault is not None and (fault.kind in PROTOCOL or fault.kind is Kind.STOPPED):
+        return Cause(_by_itself(fault), f"{fault}, {where}", seen)
     if fault is not None and fault.kind in (Kind.SPURIOUS, Kind.EXTRA):
-        return Cause(DOUBLED_STALLED, f"{fault}, {where}", seen)
+        return Cause(doubled, f"{fault}, {where}", seen)
     if fault is not None and fault.kind is Kind.HANG:
         if (seen.transfer.accepted >= 0).all() and seen.missing:
             words = f"all packets went in, and {len(seen.missing)} never came out: {fault}, {where}"
-            return Cause(DROPPED_STALLED, words, seen)
-        return Cause(HANG_STALLED, f"{fault}, {where}", seen)
+            return Cause(dropped, words, seen)
+        return Cause(HANG_PAUSED if paused else HANG_STALLED, f"{fault}, {where}", seen)
     return Cause(ONLY_UNSTALLED, f"{_count(seen)}, {where}", seen)
+
+
+def _lost_or_doubled(core: Core, seen: Seen, all_seen: Sequence[Seen]) -> Displaced | None:
+    """What became of a beat, where results show it."""
+    fault = seen.fault
+    if fault is not None and fault.kind in (Kind.CHANGED, *CUT) and fault.packet < len(seen.probe.cases):
+        found = on_the_way_out(core, seen, fault.packet)
+        if found is None and fault.kind is Kind.CHANGED:
+            found = overwritten(core, seen, fault.packet)
+        if found is not None:
+            return found
+    alike = [one for one in all_seen if one.probe.kind is seen.probe.kind and one.wrong]
+    return displaced(seen) or on_the_way_in(core, alike)
 
 
 def _reset(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Cause:
     what = str(seen.fault) if seen.fault is not None and not seen.wrong else _count(seen)
-    if seen.fault is not None and seen.fault.kind is Kind.VALID_IN_RESET and not seen.wrong:
-        return Cause(IN_RESET, f"{seen.fault} ({seen.probe.name})", seen)
+    if seen.fault is not None and seen.fault.kind is Kind.VALID_IN_RESET:
+        # An idle core has no output during its reset: what shows here is what was in it.
+        what = f"{seen.fault}: what was in the core outlasts the reset"
     return Cause(
         RESET, f"{what}, after a reset in the middle ({seen.probe.name}); without one all come out right", seen
     )
@@ -150,7 +196,7 @@ def _reset(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Caus
 
 def _random(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Cause:
     if seen.fault is not None and seen.fault.kind is Kind.STOPPED:
-        return Cause(STOPPED, f"{seen.fault} ({seen.probe.name})", seen)
+        return Cause(_by_itself(seen.fault), f"{seen.fault} ({seen.probe.name})", seen)
     what = str(seen.fault) if seen.fault is not None and not seen.wrong else _count(seen)
     words = f"{what}, where registers begin at random ({seen.probe.name}); where they begin at 0 all come out right"
     return Cause(UNINITIALIZED, words, seen)
@@ -171,58 +217,6 @@ def _count(seen: Seen) -> str:
     return f"{bad} of {len(seen.probe.cases)} packets come out wrong, or not at all"
 
 
-def _displaced(seen: Seen, dropped: str, doubled: str) -> Cause | None:
-    """Another packet's result in the place of the first wrong one: its own was lost, or the other came twice."""
-    if not seen.wrong:
-        return None
-    first = seen.wrong[0]
-    cases = seen.probe.cases.cases
-    for index, case in enumerate(cases):
-        if case.expected != seen.outputs[first] or case.expected == cases[first].expected:
-            continue
-        # One displaced result may be a chance, such as two messages that a wrong core takes for the same.
-        if index > first and (index == len(cases) - 1 or _moved(seen, first + 1)):
-            words = f"the result of packet {first} never comes: in its place is that of packet {index}"
-            return Cause(dropped, words, seen)
-        if index == first - 1 and _moved(seen, first + 1):
-            words = f"the result of packet {index} comes twice, in the place of packet {first}'s"
-            return Cause(doubled, words, seen)
-    return None
-
-
-def _moved(seen: Seen, place: int) -> bool:
-    """Whether another packet's result, or none at all, came out in this place."""
-    if place >= len(seen.outputs) or seen.outputs[place] is None:
-        return True
-    cases = seen.probe.cases.cases
-    return any(seen.outputs[place] == case.expected != cases[place].expected for case in cases)
-
-
-def _lost_beat(core: Core, seen: Seen) -> Cause | None:
-    """A wrong result that is the right one of the packet less some beats of the input, or with one beat twice."""
-    if core.options.get("padding") == "host" or core.kernel in ("poseidon2", "ntt"):
-        return None
-    golden, width = golden_packet(core), core.input.bytes
-    unit = 32 if core.kernel in ("merkle_tree", "merkle_root") else 1
-    for index in seen.wrong:
-        case, got = seen.probe.cases.cases[index], seen.outputs[index]
-        beats = [case.content[start : start + width] for start in range(0, len(case.content), width)]
-        if len(beats) > MOST_BEATS:
-            continue
-        for lost in sorted(itertools.product((0, 1), repeat=len(beats)), key=sum):
-            lacking = b"".join(beat for beat, gone in zip(beats, lost, strict=True) if not gone)
-            if any(lost) and len(lacking) % unit == 0 and (lacking or unit == 1) and golden(lacking) == got:
-                which = ", ".join(str(beat) for beat, gone in enumerate(lost) if gone)
-                words = f"beat {which} of packet {index} ({case.name}) is lost on its way in"
-                return Cause(DROPPED_STALLED, words, seen)
-        for beat, part in enumerate(beats):
-            twice = b"".join([*beats[:beat], part, *beats[beat:]])
-            if len(twice) % unit == 0 and golden(twice) == got:
-                words = f"beat {beat} of packet {index} ({case.name}) is taken twice"
-                return Cause(DOUBLED_STALLED, words, seen)
-    return None
-
-
 def _wrong(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Cause:
     """Results that are wrong without stalls, resets or anything else in the way."""
     cases = seen.probe.cases
@@ -234,20 +228,41 @@ def _wrong(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Caus
     alone = _right_alone(seen, run)
     if alone is not None:
         return alone
-    samples = [_sample(case, output) for case, output in zip(cases.cases, seen.outputs, strict=True)]
-    recognized = recognize(core, [sample for sample in samples if sample is not None])
+    recognized = recognize(core, seen)
     if recognized is not None:
         return Cause(recognized.kind, f"{recognized.words} ({_share(seen)})", seen)
     kind, words = _by_size(core, [one for one in all_seen if one.probe.kind is Class.PLAIN])
+    padding = _padding_of_some(core, seen)
+    if padding is not None:
+        # Where they have a place in the block in common, that is what is wrong, and the byte is how.
+        return Cause(kind if kind == BLOCK_END else padding.kind, f"{padding.words}; {words}", seen)
+    if kind == SIZES:
+        lost = on_the_way_in(core, [seen])
+        if lost is not None:
+            return Cause(DROPPED if lost.dropped else DOUBLED, f"{lost.words}; {words}", seen)
     return Cause(kind, words, seen)
+
+
+def _padding_of_some(core: Core, seen: Seen) -> Recognized | None:
+    """A slip of the padding that explains the wrong digests, where others are right."""
+    if core.kernel not in GOLDEN_HASHES:
+        return None
+    found = recognize_hash(core.kernel, _samples(seen, seen.wrong))
+    return found if found is not None and found.kind in (PADDING, LENGTH_FIELD) else None
 
 
 def _right_bytes(seen: Seen, index: int) -> bool:
     return seen.outputs[index] == seen.probe.cases.cases[index].expected
 
 
-def _sample(case: Case, output: bytes | None) -> Sample | None:
-    return None if output is None else Sample(case.content, case.expected, output)
+def _samples(seen: Seen, which: Iterable[int], sent: bool = False) -> list[Sample]:
+    """What went in, the packets or what they are made of, and what came out in whole."""
+    chosen = ((seen.probe.cases.cases[index], seen.outputs[index]) for index in which)
+    return [
+        Sample(case.sent if sent else case.content, case.expected, got)
+        for case, got in chosen
+        if got is not None and len(got) == len(case.expected)
+    ]
 
 
 def _right_alone(seen: Seen, run: Alone) -> Cause | None:
@@ -267,17 +282,20 @@ def _right_alone(seen: Seen, run: Alone) -> Cause | None:
     return Cause(KEPT, words, seen)
 
 
-def recognize(core: Core, samples: Sequence[Sample]) -> Recognized | None:
+def recognize(core: Core, seen: Seen) -> Recognized | None:
     """What wrong results are the right results of; None where nothing known fits."""
-    whole = [sample for sample in samples if len(sample.got) == len(sample.expected)]
+    whole = _samples(seen, range(len(seen.outputs)))
     if not whole:
         return None
-    by_core = core.options.get("padding") != "host"
-    ordered = recognize_order(whole, golden_packet(core) if by_core else None, core.input.bytes)
+    host = core.options.get("padding") == "host"
+    golden: Callable[[bytes], bytes] = (
+        (lambda sent: raw_digests(core.kernel, [sent])[0]) if host else golden_packet(core)
+    )
+    ordered = recognize_order(_samples(seen, range(len(seen.outputs)), sent=True), golden, core.input.bytes)
     if ordered is not None:
         return ordered
     if core.kernel in GOLDEN_HASHES:
-        return recognize_hash(core.kernel, whole)
+        return _padded_elsewhere(core, seen) or recognize_hash(core.kernel, whole)
     if core.kernel in ("merkle_tree", "merkle_root"):
         roots = [Sample(one.sent, one.expected[-32:], one.got[-32:]) for one in whole]
         return recognize_tree(str(core.options["hash"]), roots)
@@ -285,6 +303,23 @@ def recognize(core: Core, samples: Sequence[Sample]) -> Recognized | None:
     field = str(core.options["field"])
     found = recognize_poseidon2(pairs, field) if core.kernel == "poseidon2" else recognize_ntt(pairs, field)
     return Recognized(*found) if found else None
+
+
+def _padded_elsewhere(core: Core, seen: Seen) -> Recognized | None:
+    """Digests of messages that were padded twice, or not at all."""
+    sent = _samples(seen, seen.wrong, sent=True)
+    if core.options.get("padding") == "host":
+        golden = golden_packet(core)
+        if sent and all(golden(sample.sent) == sample.got for sample in sent[:ENOUGH]):
+            words = 'the core pads by itself what the host has padded: options.padding is "host", and must be "core"'
+            return Recognized(SIDE, words)
+        return None
+    whole = [sample for sample in sent if sample.sent and len(sample.sent) % BLOCK[core.kernel] == 0]
+    raw = raw_digests(core.kernel, [sample.sent for sample in whole])
+    if whole and all(digest == sample.got for digest, sample in zip(raw, whole, strict=True)):
+        words = 'the core does not pad: options.padding is "core", and must be "host" where the core is not to'
+        return Recognized(SIDE, words)
+    return None
 
 
 def _words(data: bytes) -> list[int]:
@@ -308,8 +343,16 @@ def _by_size(core: Core, seen: Sequence[Seen]) -> tuple[str, str]:
     fitting = [(kind, rule) for kind, rule in _rules(core, good) if all(map(rule, bad)) and not all(map(rule, good))]
     # A rule that no right packet obeys says it all; one that most wrong packets obey by chance comes after.
     for kind, _ in sorted(fitting, key=lambda one: sum(map(one[1], good))):
-        return kind, sizes
+        return kind, sizes + (_last_beats(core, bad) if kind == PARTIAL else "")
     return SIZES, sizes
+
+
+def _last_beats(core: Core, bad: set[int]) -> str:
+    """How many bytes the last beats of wrong messages have, where they have that in common."""
+    left = {size % core.input.bytes for size in bad}
+    return (
+        f" (all wrong ones end with a beat of {left.pop()} bytes)" if left != {0} and len(left) == 1 < len(bad) else ""
+    )
 
 
 def _rules(core: Core, good: set[int]) -> list[tuple[str, Callable[[int], bool]]]:
@@ -323,7 +366,8 @@ def _rules(core: Core, good: set[int]) -> list[tuple[str, Callable[[int], bool]]
     tail = 1 if core.kernel == "keccak256" else 9
     return [
         (BLOCK_END, lambda size: block - tail <= size % block or size % block == 0),
-        (BLOCKS, lambda size: size >= block),
+        # Of more than one block with its padding.
+        (BLOCKS, lambda size: size > block - tail),
         (PARTIAL, lambda size: size % beat != 0),
         (PARTIAL, lambda size: size % beat == 0),
         long,

@@ -13,11 +13,11 @@ from chaindp.cores.build import Built, Flavour, build
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Simulation
 from chaindp.cores.verilator import LintMessage, lint
-from chaindp.workbench.cases import edge_cases, large_cases
+from chaindp.workbench.cases import edge_cases, large_cases, many_cases, with_results
 from chaindp.workbench.causes import CONFORMANCE, LINT, Cause, find_cause
 from chaindp.workbench.conformity import Conformity, conform_core
-from chaindp.workbench.figures import Figures, measure
-from chaindp.workbench.probes import Class, Probe, Seen, observe, plan, plan_random, plan_resets
+from chaindp.workbench.figures import Faulty, Figures, measure
+from chaindp.workbench.probes import Class, Probe, Seen, judge, observe, plan, plan_random, plan_resets
 from chaindp.workbench.tools import require_tools
 from chaindp.workbench.witness import Witness, trace_witness, witness_of
 
@@ -64,7 +64,7 @@ class CheckResult:
     def to_dict(self) -> dict[str, Any]:
         """As ``chaindp core check --json`` prints it."""
         rows = [_row(seen) for seen in self.probes]
-        conform = self.conformity.to_dict() if self.conformity is not None else None
+        conform = (self.conformity or Conformity({})).to_dict()
         return {
             "core": self.core.name,
             "configuration": self.core.configuration,
@@ -131,7 +131,7 @@ def check(core: Core, options: CheckOptions, advance: Callable[[str], None] = la
         result.cause = find_cause(core, result.probes, bench.afresh)
         if result.cause is None:
             advance(STEPS[5])
-            result.figures = measure(core, bench.simulation(Flavour.FAST), options.seed)
+            _measure(core, options, result, bench)
     wrong = result.cause is not None
     if not (options.quick and (wrong or result.lint)):
         result.conformity = conform_core(core, options.budget_s, options.quick, wrong, advance)
@@ -173,9 +173,9 @@ class _Bench:
 def _probe(
     core: Core, options: CheckOptions, result: CheckResult, bench: _Bench, advance: Callable[[str], None]
 ) -> None:
-    cases, large = edge_cases(core, options.seed), large_cases(core, options.seed)
+    cases, many, large = (make(core, options.seed) for make in (edge_cases, many_cases, large_cases))
     advance(STEPS[2])
-    for probe in plan(cases, large, options.seed, options.quick):
+    for probe in plan(cases, many, large, options.seed, options.quick):
         result.probes.append(bench.observe(probe))
     for probe in plan_resets(core, cases, options.seed, options.quick):
         result.probes.append(bench.observe(probe))
@@ -187,6 +187,17 @@ def _probe(
     advance(STEPS[4])
     for probe in plan_random(cases, options.seed, options.quick):
         result.probes.append(bench.observe(probe))
+
+
+def _measure(core: Core, options: CheckOptions, result: CheckResult, bench: _Bench) -> None:
+    """The figures; what goes wrong while they are measured, with more packets than a probe has, is a probe's result."""
+    try:
+        result.figures = measure(core, bench.simulation(Flavour.FAST), options.seed)
+    except Faulty as found:
+        cases = with_results(core, found.cases)
+        probe = Probe(kind=Class.PLAIN, name=f"{len(cases)} packets of {cases.cases[0].size}", cases=cases)
+        result.probes.append(judge(core, probe, found.transfer))
+        result.cause = find_cause(core, result.probes, bench.afresh)
 
 
 def _explain(core: Core, options: CheckOptions, result: CheckResult) -> None:

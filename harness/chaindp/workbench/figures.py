@@ -8,11 +8,10 @@ import numpy as np
 
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Simulation, Transfer
-from chaindp.errors import CheckFailed
 from chaindp.kernels import BUILTIN, KernelSpec
 from chaindp.workbench.cases import NODE, Cases, same_size
 
-__all__ = ["REFERENCE", "Figure", "Figures", "interval", "measure"]
+__all__ = ["REFERENCE", "Faulty", "Figure", "Figures", "interval", "measure"]
 
 REFERENCE = {"keccak256": 64, "sha256": 64, "merkle_tree": 256, "merkle_root": 256, "poseidon2": 16, "ntt": 1024}
 """The size whose cycles an operation are a core's one figure: a Merkle node, a tree, a state, a transform."""
@@ -34,9 +33,10 @@ class Figure:
     size:           in the kernel's measure: bytes of a message, leaves, elements
     cycles_per_op:  a packet, in the steady state
     cycles_per_unit: a unit of work of the kernel: a permutation, a block, a node, a butterfly
+    cycles_per_byte, bytes_per_cycle, bytes_per_s: of the message, its padding by the host left out
     latency:        cycles from the first beat in to the first beat out, of one packet alone
     beats_per_cycle: of the input, in the steady state
-    ops_per_s, bytes_per_s: at the stated clock, one core; bytes of the input
+    ops_per_s, bytes_per_s: at the stated clock, one core
     """
 
     size: int
@@ -70,8 +70,16 @@ class Figures:
         return next(row.cycles_per_op for row in self.rows if row.size == self.reference)
 
 
+class Faulty(Exception):
+    """What was measured had faults: ``cases``, of which nothing is expected, and ``transfer``."""
+
+    def __init__(self, cases: Cases, transfer: Transfer) -> None:
+        super().__init__(str(transfer.faults[0]))
+        self.cases, self.transfer = cases, transfer
+
+
 def measure(core: Core, simulation: Simulation, seed: int) -> Figures:
-    """Run packets of several sizes through a core that is right; CheckFailed where anything goes wrong all the same."""
+    """Run packets of several sizes through a core that is right; Faulty where anything goes wrong all the same."""
     sizes = _sizes(core)
     reference = REFERENCE[core.kernel] if REFERENCE[core.kernel] in sizes else sizes[-1]
     rows = tuple(_figure(core, simulation, size, seed) for size in sizes)
@@ -96,18 +104,18 @@ def _run(core: Core, simulation: Simulation, cases: Cases) -> Transfer:
     user = cases.user if core.input.user_bits else None
     transfer = simulation.run(cases.data, cases.offsets, cases.out_bytes, user=user)
     if transfer.faults:
-        raise CheckFailed(f"core {core.label}: packets of {cases.cases[0].name}, measured: {transfer.faults[0]}")
+        raise Faulty(cases, transfer)
     return transfer
 
 
 def _figure(core: Core, simulation: Simulation, size: int, seed: int) -> Figure:
     one = same_size(core, size, 1, seed)
     latency = _run(core, simulation, one).latency
-    length = len(one.cases[0].sent)
-    count = int(np.clip(BYTES // max(length, 1), FEWEST, MOST))
+    sent, length = len(one.cases[0].sent), len(one.cases[0].content)
+    count = int(np.clip(BYTES // max(sent, 1), FEWEST, MOST))
     transfer = _run(core, simulation, same_size(core, size, count, seed))
     cycles = interval(transfer.finished)
-    beats = max(-(-length // core.input.bytes), 1)
+    beats = max(-(-sent // core.input.bytes), 1)
     units = _units(core, size)
     hertz = 1e6 * core.clock_mhz
     return Figure(

@@ -11,7 +11,7 @@ import numpy as np
 
 from chaindp.kernels.hashes import KECCAK_RATE, KECCAK_ROTATIONS, KECCAK_ROUND_CONSTANTS
 
-__all__ = ["KECCAK_SLIPS", "KeccakSlips", "keccak_slips"]
+__all__ = ["KECCAK_SLIPS", "KeccakSlips", "keccak_slips", "keccak_sponges"]
 
 LANES, ROUNDS = 25, 24
 
@@ -25,7 +25,7 @@ class KeccakSlips:
 
     rotations: uint64[V, 25] by lane x + 5y; constants: uint64[V, 24]; first, last: int64[V], the rounds that are done,
     ``last`` exclusive; domain, final: uint8[V], put onto the first byte of the padding and the last one of the block;
-    kinds, words: what is wrong with each, as a kind and in words
+    place: int64[V], where the latter goes, -1 the last byte; kinds, words: what is wrong with each
     """
 
     rotations: np.ndarray
@@ -34,6 +34,7 @@ class KeccakSlips:
     last: np.ndarray
     domain: np.ndarray
     final: np.ndarray
+    place: np.ndarray
     kinds: tuple[str, ...]
     words: tuple[str, ...]
 
@@ -44,9 +45,13 @@ class KeccakSlips:
         padded = np.zeros((len(chosen), blocks * KECCAK_RATE), dtype=np.uint8)
         padded[:, : len(message)] = np.frombuffer(message, dtype=np.uint8)
         padded[:, len(message)] ^= self.domain[chosen]
-        padded[:, -1] ^= self.final[chosen]
+        padded[np.arange(len(chosen)), self.place[chosen]] ^= self.final[chosen]
+        return self.absorbed(padded, chosen)
+
+    def absorbed(self, padded: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """uint8[C, 32]: the digests of messages in whole blocks, uint8[C, L], each by the variant of ``chosen``."""
         lanes = np.zeros((LANES, len(chosen)), dtype=np.uint64)
-        for block in range(blocks):
+        for block in range(padded.shape[1] // KECCAK_RATE):
             absorbed = padded[:, block * KECCAK_RATE : (block + 1) * KECCAK_RATE]
             lanes[: KECCAK_RATE // 8] ^= np.ascontiguousarray(absorbed).view("<u8").T
             lanes = self._permuted(lanes, chosen)
@@ -88,7 +93,7 @@ def _round(a: np.ndarray, rotations: np.ndarray, constant: np.ndarray) -> np.nda
 
 class _Builder:
     def __init__(self) -> None:
-        self.rows: list[tuple[list[int], list[int], int, int, int, int]] = []
+        self.rows: list[tuple[list[int], list[int], int, int, int, int, int]] = []
         self.kinds: list[str] = []
         self.words: list[str] = []
 
@@ -102,17 +107,18 @@ class _Builder:
         rounds: tuple[int, int] = (0, ROUNDS),
         domain: int = 0x01,
         final: int = 0x80,
+        place: int = -1,
     ) -> None:
         """One variant; whatever is not given is right."""
         rotated = list(KECCAK_ROTATIONS) if rotations is None else rotations
         added = list(KECCAK_ROUND_CONSTANTS) if constants is None else constants
-        self.rows.append((rotated, added, *rounds, domain, final))
+        self.rows.append((rotated, added, *rounds, domain, final, place))
         self.kinds.append(kind)
         self.words.append(words)
 
     def build(self) -> KeccakSlips:
         """All variants as columns."""
-        rotations, constants, first, last, domain, final = zip(*self.rows, strict=True)
+        rotations, constants, first, last, domain, final, place = zip(*self.rows, strict=True)
         return KeccakSlips(
             np.array(rotations, dtype=np.uint64),
             np.array(constants, dtype=np.uint64),
@@ -120,6 +126,7 @@ class _Builder:
             np.array(last),
             np.array(domain, dtype=np.uint8),
             np.array(final, dtype=np.uint8),
+            np.array(place),
             tuple(self.kinds),
             tuple(self.words),
         )
@@ -135,8 +142,19 @@ KECCAK_SLIPS = (PADDING, ROTATION, CONSTANT, NUMBER)
 """The kinds of slips that are tried."""
 
 
+MISPLACED = 16
+"""So many bytes from its end is looked for what should be in the last byte of the block: two lanes."""
+
+
+def keccak_sponges(padded: np.ndarray) -> np.ndarray:
+    """uint8[N, 32]: what Keccak-256 makes of uint8[N, L], whole blocks as they are, with no padding of its own."""
+    built = _Builder()
+    built.add("", "")
+    return built.build().absorbed(padded, np.zeros(len(padded), dtype=np.int64))
+
+
 def keccak_slips() -> KeccakSlips:
-    """Every domain byte, every rotation of every lane, every bit of every round constant, every count of rounds."""
+    """Every byte of the padding, and where it ends; every rotation, bit of a round constant, and count of rounds."""
     built = _Builder()
     for domain in range(256):
         if domain != 0x01:
@@ -144,8 +162,15 @@ def keccak_slips() -> KeccakSlips:
             built.add(
                 PADDING, f"the padding begins with 0x{domain:02x}{whose}, and must begin with 0x01", domain=domain
             )
-    for final in (0x00, 0x01):
-        built.add(PADDING, f"the last byte of the block gets 0x{final:02x}, and must get 0x80", final=final)
+    for final in range(256):
+        if final != 0x80:
+            built.add(PADDING, f"the last byte of the block gets 0x{final:02x}, and must get 0x80", final=final)
+    built.add(
+        PADDING, "the padding begins with 0x80 and ends with 0x01, and must be the other way", domain=0x80, final=0x01
+    )
+    for place in range(2, MISPLACED + 1):
+        words = f"the padding's 0x80 goes into byte {KECCAK_RATE - place} of the block, and must go into its last, "
+        built.add(PADDING, f"{words}{KECCAK_RATE - 1}", place=-place)
     for lane, right in enumerate(KECCAK_ROTATIONS):
         for wrong in range(64):
             if wrong != right:

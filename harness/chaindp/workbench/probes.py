@@ -20,7 +20,7 @@ from chaindp.workbench.cases import NODE, Cases, tree_levels
 DRAWS = 64
 """At so many cycles after a point a reset is tried: at all of them where there are no more."""
 
-__all__ = ["Class", "Probe", "Seen", "observe", "plan", "plan_random", "plan_resets"]
+__all__ = ["Class", "Probe", "Seen", "judge", "observe", "plan", "plan_random", "plan_resets"]
 
 
 class Class(enum.StrEnum):
@@ -96,6 +96,12 @@ def observe(simulation: Simulation, probe: Probe, trace: Trace | None = None) ->
         resets=probe.resets,
         trace=trace,
     )
+    return judge(core, probe, transfer)
+
+
+def judge(core: Core, probe: Probe, transfer: Transfer) -> Seen:
+    """What a run of the probe's packets showed."""
+    cases = probe.cases
     outputs, levels = _outputs(core, transfer, len(cases))
     wrong, missing = [], []
     for index, (case, output) in enumerate(zip(cases.cases, outputs, strict=True)):
@@ -140,10 +146,11 @@ def _levels(sent: bytes) -> list[int]:
     return tree_levels(len(sent) // NODE)
 
 
-def plan(cases: Cases, large: Cases, seed: int, quick: bool) -> Iterator[Probe]:
+def plan(cases: Cases, many: Cases, large: Cases, seed: int, quick: bool) -> Iterator[Probe]:
     """The probes without resets, over a build for bulk simulation."""
     yield Probe(kind=Class.PLAIN, name="every edge length", cases=cases)
-    if not quick:
+    yield Probe(kind=Class.PLAIN, name="many short packets", cases=many)
+    if not quick and len(large):
         yield Probe(kind=Class.PLAIN, name="long packets", cases=large)
     patterns = {
         "one cycle in 3": Pattern.one_in(3),

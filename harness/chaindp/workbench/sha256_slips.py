@@ -11,7 +11,7 @@ import numpy as np
 
 from chaindp.kernels.hashes import SHA256_INITIAL, SHA256_K
 
-__all__ = ["SHA256_SLIPS", "Sha256Slips", "sha256_slips"]
+__all__ = ["SHA256_SLIPS", "Sha256Slips", "sha256_chains", "sha256_slips"]
 
 BLOCK, ROUNDS = 64, 64
 
@@ -62,8 +62,12 @@ class Sha256Slips:
         padded[:, len(message)] = self.domain[chosen]
         for row, index in enumerate(chosen):
             padded[row, -8:] = np.frombuffer(_length(len(message), self.lengths[index]), dtype=np.uint8)
+        return self.chained(padded, chosen)
+
+    def chained(self, padded: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """uint8[C, 32]: the digests of messages in whole blocks, uint8[C, L], each by the variant of ``chosen``."""
         state = self.initial[chosen].T.copy()
-        for block in range(blocks):
+        for block in range(padded.shape[1] // BLOCK):
             words = np.ascontiguousarray(padded[:, block * BLOCK : (block + 1) * BLOCK]).view(">u4")
             state = self._compressed(state, words.astype(np.uint32).T, chosen)
         return np.ascontiguousarray(state.T.astype(">u4")).view(np.uint8)
@@ -99,6 +103,21 @@ def _length(count: int, how: str) -> bytes:
     if how == "bytes":
         return count.to_bytes(8, "big")
     return bytes(8) if how == "none" else (8 * count).to_bytes(8, "big")
+
+
+def sha256_chains(padded: np.ndarray) -> np.ndarray:
+    """uint8[N, 32]: what SHA-256 makes of uint8[N, L], whole blocks as they are, with no padding of its own."""
+    right = Sha256Slips(
+        np.array([AMOUNTS], dtype=np.uint32),
+        np.array([SHA256_K], dtype=np.uint32),
+        np.array([SHA256_INITIAL], dtype=np.uint32),
+        np.array([ROUNDS]),
+        np.array([0x80], dtype=np.uint8),
+        ("bits",),
+        ("",),
+        ("",),
+    )
+    return right.chained(padded, np.zeros(len(padded), dtype=np.int64))
 
 
 def sha256_slips() -> Sha256Slips:

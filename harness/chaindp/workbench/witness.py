@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chaindp.cores.build import Flavour, build
+from chaindp.cores.build import Built, Flavour, build
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Kind, Simulation, Trace
 from chaindp.errors import ChaindpError
 from chaindp.workbench.cases import Case
-from chaindp.workbench.probes import Class, Seen, observe
+from chaindp.workbench.probes import Class, Probe, Seen, observe
 
 __all__ = ["Witness", "trace_witness", "witness_of"]
 
@@ -25,7 +23,10 @@ AROUND = 32
 """Cycles that a VCD has before and after what it is about."""
 
 LONGEST = 4_000
-"""Cycles that a VCD has at most before the mismatch: of a hang, the interesting ones are the first."""
+"""Cycles that a VCD has at most before the mismatch."""
+
+QUIET = 1_000
+"""Cycles that a VCD has of the silence of a core that hangs: what follows is more of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,42 +108,48 @@ def trace_witness(core: Core, witness: Witness, folder: Path) -> tuple[Path | No
     The packet by itself where that shows it, too; otherwise the whole probe, with the cycles around the mismatch.
     """
     probe = witness.seen.probe
-    built = build(core, Flavour.TRACE)
     path = folder / f"{core.label}-{_slug(probe.name)}.vcd"
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return None, f"{folder}: {error.strerror}"
     attempts = [probe]
     if not probe.resets and probe.kind is not Class.RANDOM:
         # A fresh core and this packet only: the shortest trace that there is.
         attempts.insert(0, replace(probe, cases=probe.cases.only([witness.packet])))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        built = build(core, Flavour.TRACE)
         for attempt in attempts:
-            alone = attempt is not probe
-            window = _window(alone, witness)
-            with Simulation(built, seed=attempt.seed, random=attempt.kind is Class.RANDOM) as simulation:
-                seen = observe(simulation, attempt, Trace(scratch, *window))
-            if not seen.holds:
-                scratch.rename(path)
-                shown = "this packet alone" if alone else "a part of the probe"
-                return path, f"{shown}, ten units of time a cycle; the mismatch is in cycle {witness_of(seen).cycle}"
+            # Once to see where the mismatch is, once more to write what is around it.
+            seen = _observed(built, attempt, None)
+            if seen.holds:
+                continue
+            found = witness_of(seen)
+            _observed(built, attempt, Trace(path, *_window(core, found)))
+            shown = "this packet alone" if attempt is not probe else "a part of the probe"
+            last = _last(core, found)
+            where = f"no beat moves after cycle {last}" if found.hang else f"the mismatch is in cycle {last}"
+            return path, f"{shown}, ten units of time a cycle; {where}"
+    except OSError as error:
+        return None, f"{folder}: {error.strerror}"
     except ChaindpError as error:
         return None, str(error)
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
     return None, "the build that writes waveforms does not show it: its registers begin with other values"
 
 
-def _window(alone: bool, witness: Witness) -> tuple[int, int]:
-    if alone:
-        return 0, LONGEST
-    if witness.hang:
-        # What led to it is at the beginning of the silence, and the rest is silence.
-        return max(witness.first - AROUND, 0), witness.first + LONGEST
-    return max(witness.first - AROUND, witness.cycle - LONGEST, 0), witness.cycle + AROUND
+def _observed(built: Built, probe: Probe, trace: Trace | None) -> Seen:
+    """Run a probe on a core that has done nothing yet."""
+    with Simulation(built, seed=probe.seed, random=probe.kind is Class.RANDOM) as simulation:
+        return observe(simulation, probe, trace)
+
+
+def _window(core: Core, witness: Witness) -> tuple[int, int]:
+    """The cycles around the mismatch, from where the packet begins; of a hang, those before and after its last beat."""
+    last = _last(core, witness)
+    first = max(min(witness.first, last) - AROUND, last - LONGEST, 0)
+    return first, last + (QUIET if witness.hang else AROUND)
+
+
+def _last(core: Core, witness: Witness) -> int:
+    """The cycle of the mismatch, or of a hang about that after which no beat has moved."""
+    return max(witness.cycle - core.idle_cycles, 0) if witness.hang else witness.cycle
 
 
 def _slug(name: str) -> str:
