@@ -16,6 +16,7 @@ from chaindp.errors import CheckFailed, UsageError
 from chaindp.pipeline.block import Stage
 from chaindp.platforms import LINKS, parse_link
 from chaindp.plugins import load_plugins
+from chaindp.workbench import impact as workbench_impact
 from chaindp.workbench.impact import ImpactOptions, ImpactResult, impact, stages_of
 from chaindp.workbench.impact_plot import check_target, plot_impact
 from conftest import REPOSITORY
@@ -97,12 +98,46 @@ def test_amdahl_and_the_shares_fit_together(result: ImpactResult, document: dict
 def test_what_stops_mattering_is_said(result: ImpactResult, document: dict[str, Any]) -> None:
     stops = document["stops_mattering"]
     assert set(stops["instances"]) == {link.name for link in SMALL.links}
-    chosen = result.enough_link
-    if chosen is not None:
-        assert chosen.of_ceiling >= 0.99
-        assert (stops["link"], stops["link_instances"]) == (chosen.link.name, chosen.instances)
+    # Made up, so that there is one whatever the machine did: two links reach the ceiling, and one does not.
+    fast, slow = SMALL.links[0], SMALL.links[1]
+    rows = tuple(
+        replace(result.rows[0], link=link, instances=count, of_ceiling=share)
+        for link, count, share in (
+            (fast, 1, 1.0),
+            (slow, 1, 0.9),
+            (slow, 2, 0.995),
+            (slow, 4, 1.0),
+            (SLOW_LINK, 1, 0.5),
+        )
+    )
+    reaching = replace(result, rows=rows, ceiling=1.5, options=replace(SMALL, links=(fast, slow)))
+    chosen = reaching.enough_link
+    assert chosen is not None
+    assert (chosen.link, chosen.instances) == (slow, 2)
+    told = reaching.to_dict()["stops_mattering"]
+    assert (told["link"], told["link_instances"]) == (slow.name, 2)
     nothing = replace(result, options=replace(SMALL, within=1e-12), rows=(replace(result.rows[-1], of_ceiling=0.5),))
     assert nothing.enough_link is None
+
+
+def test_what_cannot_pay_is_not_said_to_be_enough(
+    result: ImpactResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = replace(result, ceiling=0.9, model_errors={4: -0.02, 5: 0.2})
+    document = worse.to_dict()
+    assert not document["pays"]
+    assert document["stops_mattering"]["link"] is None
+    assert document["within_model_error"]
+    assert not replace(worse, model_errors={4: -0.02}).to_dict()["within_model_error"]
+    assert [row["within_model_error"] for row in document["rows"]] == [abs(row.speedup - 1) < 0.2 for row in worse.rows]
+    monkeypatch.setattr(workbench_impact, "impact", lambda *given: worse)
+    assert cli.main(["core", "impact", str(EXAMPLE)]) == 0
+    captured = capsys.readouterr()
+    host, below = (f"{worse.stage_ns[name] / 1e3:.2f}" for name in ("host", "below"))
+    assert f"does not pay: with a device that takes no time, merkleize takes {host} us a transaction" in captured.out
+    assert f"and {below} with the CPU's kernels" in captured.out
+    assert "enough:" not in captured.out
+    assert "a ceiling of 0.900 is no further from 1 than the model from live runs (20.0%)" in captured.err
 
 
 def test_the_document_is_json_with_what_readers_rely_on(document: dict[str, Any]) -> None:

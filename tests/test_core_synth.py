@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from chaindp import cli
 from chaindp.cores.description import load_core
 from chaindp.errors import InputError, UsageError
 from chaindp.workbench import eda
+from chaindp.workbench import netlist as netlist_module
 from chaindp.workbench.netlist import DEVICE, Area, Frontend, synthesize
 from chaindp.workbench.placement import place
-from chaindp.workbench.processes import Task, run_task, run_tasks
+from chaindp.workbench.processes import Finished, Task, run_task, run_tasks
 from chaindp.workbench.synth import synth
 from conftest import REPOSITORY
 from core_rtl import RTL, write_core
@@ -132,6 +134,8 @@ def test_the_area_is_what_the_design_has(figures: dict[str, Any]) -> None:
     assert figures["dsps"] == 1
     assert figures["brams"] == 1
     assert figures["carries"] == 24 // 2
+    # A carry takes two LUT4: an adder is not free.
+    assert figures["luts"] == figures["logic_luts"] + 24
     assert figures["distributed_rams"] == 0
     assert figures["parameters"] == {"Width": 24}
 
@@ -210,11 +214,80 @@ def test_an_area_says_what_the_device_has_not_enough_of() -> None:
     assert Area.of({"LUT4": 5}).too_much == ""
 
 
+def test_the_luts_are_those_that_nextpnr_counts(write: Write, work: Path) -> None:
+    # An adder, a distributed RAM and some logic.
+    source = AREA.replace("  always_ff", "  logic [11:0] few[16];\n  always_ff", 1).replace(
+        "held_q <= a_i;",
+        "held_q <= a_i ^ 24'(few[address_i[3:0]]);\n      if (write_i) few[address_i[7:4]] <= 12'(a_i);",
+    )
+    netlist = synthesize(load_core(write(source)), work, frontend=Frontend.SLANG, limit_s=300)
+    assert netlist.path is not None and netlist.area is not None
+    assert netlist.area.distributed_rams == 3
+    place(netlist.path, "clk_i", (1,), target_mhz=50, limit_s=300, jobs=1)
+    [total] = re.findall(r"Total LUT4s: +(\d+)/", (work / "nextpnr-1.log").read_text())
+    assert netlist.area.luts == int(total)
+    assert netlist.area.luts > netlist.area.logic_luts + netlist.area.carries
+
+
+PARAMETERS = """module area #(
+  parameter string Mode = "fast",
+  parameter int Offset = 3,
+  parameter longint Wide = 0
+) (
+  input  logic clk_i,
+  input  logic rst_ni,
+  input  logic [4:0] a_i,
+  output logic [4:0] b_o
+);
+  localparam bit Given = Mode == "slow" && Offset == -3 && Wide == 64'd5_000_000_000;
+  always_ff @(posedge clk_i) begin
+    if (Given) b_o <= a_i;
+  end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("frontend", list(Frontend))
+def test_parameters_arrive_as_they_are_written(frontend: Frontend, write: Write, work: Path) -> None:
+    # Yosys's own reader has no type of strings.
+    source = PARAMETERS.replace("parameter string", "parameter") if frontend is Frontend.VERILOG else PARAMETERS
+    given = 'Mode = "slow"\nOffset = -3\nWide = 5_000_000_000'
+    core = load_core(write(source, DESCRIPTION.replace("Width = 24", given)))
+    netlist = synthesize(core, work, frontend=frontend, limit_s=300)
+    assert netlist.area is not None
+    # With any of them else there would be none.
+    assert netlist.area.ffs == 5
+
+
+def test_a_parameters_value_that_does_not_compile_is_the_descriptions(
+    write: Write, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (
+        "<command-line>:1: ERROR: use of undeclared identifier 'fast'\nERROR: Design elaboration failed; see full log"
+    )
+    monkeypatch.setattr(netlist_module, "run_task", lambda task: Finished(1, 1.0, said))
+    with pytest.raises(InputError, match=r"core\.toml:7: use of undeclared identifier 'fast'$"):
+        synthesize(load_core(write()), work, frontend=Frontend.SLANG, limit_s=300)
+
+
+def test_an_end_of_yosys_that_no_source_explains_is_a_result(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = Finished(-9, 1.0, "")
+    monkeypatch.setattr(netlist_module, "run_task", lambda task: killed)
+    status, document = run_cli(capsys, write(), "--seeds", "1")
+    assert status == 1
+    assert document["luts"] is None
+    assert document["synthesis"]["status"] == "failed"
+    assert document["synthesis"]["reason"] == "Yosys: ended by signal 9, from outside or for want of memory"
+    assert document["seeds"][0]["status"] == "not run"
+
+
 BROKEN = [
     (AREA.replace("held_q <= a_i;", "held_q <= a_i +;"), "area.sv:20: expected expression"),
     (AREA.replace("held_q <= a_i;", "held_q <= b_i;"), "area.sv:20: use of undeclared identifier 'b_i'"),
     (AREA.replace("assign factor = 18'(held_q);", "widen u_widen(held_q, factor);"), "unknown module 'widen'"),
-    (AREA.replace("module area", "module other"), "core.toml: Yosys: 'area' is not a valid top-level module"),
+    (AREA.replace("module area", "module other"), "core.toml:3: Yosys: 'area' is not a valid top-level module"),
     (
         AREA.replace("assign factor = 18'(held_q);", "always @(*) if (write_i) factor = 18'(held_q);"),
         "core.toml: area has latches",

@@ -272,8 +272,8 @@ def synth(
 
 def _print_synth(result: SynthResult) -> None:
     figures = result.to_dict()
-    area = ("luts", "ffs", "carries", "distributed_rams", "brams", "dsps")
-    names = ("LUT4", "FF", "CCU2C", "distributed RAM", "DP16KD", "MULT18X18D")
+    area = ("luts", "logic_luts", "carries", "distributed_rams", "ffs", "brams", "dsps")
+    names = ("LUT4", "of logic", "CCU2C", "distributed RAM", "FF", "DP16KD", "MULT18X18D")
     counts = ["" if figures[name] is None else f"{figures[name]:,}" for name in area]
     output.table(f"Area of {result.core.label} on {figures['part']}, before packing", names, [counts], right=names)
     columns = ("seed", "status", "fmax after routing", "seconds", "reason")
@@ -287,6 +287,8 @@ def _print_synth(result: SynthResult) -> None:
             f"note {result.core.at('clock_mhz')}: the core states {result.core.clock_mhz:g} MHz, which this part does "
             "not reach; modelled times use the stated clock"
         )
+    if result.netlist.status != "ok":
+        click.echo(f"synthesis: {result.netlist.status}: {result.netlist.reason}")
     for tool in result.tools.values():
         click.echo(tool)
 
@@ -411,7 +413,12 @@ def _print_impact(result: ImpactResult, out: Path | None) -> None:
         f"{result.ceiling_with_admit:.3f}), blocks overlapping"
     )
     chosen = result.enough_link
-    if chosen is not None:
+    if not result.pays:
+        click.echo(
+            f"does not pay: with a device that takes no time, {result.stage} takes {stage['host']} us a transaction on "
+            f"the host, which composes what the core has no kernel for, and {stage['below']} with the CPU's kernels"
+        )
+    elif chosen is not None:
         many = f"{chosen.instances} instance{'s' if chosen.instances > 1 else ''}"
         click.echo(f"enough: {many} behind {chosen.link.name} come within {options.within:.1%} of the ceiling")
     else:
@@ -426,5 +433,10 @@ def _print_impact(result: ImpactResult, out: Path | None) -> None:
         f"error of the model against live runs on this machine: {both[0]} (with admit {both[1]}); DP5 was checked with "
         f"{result.checked_with}"
     )
+    if result.within_model_error(result.ceiling):
+        output.warn(
+            f"a ceiling of {result.ceiling:.3f} is no further from 1 than the model from live runs "
+            f"({result.model_error:.1%}): the core may change nothing"
+        )
     if out is not None:
         click.echo(f"{out}")

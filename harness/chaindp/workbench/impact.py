@@ -124,7 +124,6 @@ class ImpactResult:
     model_errors_with_admit: Mapping[int, float]
     checked_with: str
     calls: Mapping[str, float]
-    failures: tuple[str, ...]
 
     def of(self, link: Link) -> list[Row]:
         """The rows of a link, by instances."""
@@ -138,9 +137,28 @@ class ImpactResult:
 
     @property
     def enough_link(self) -> Row | None:
-        """The slowest link behind which the core reaches the ceiling, with the fewest instances; None: none does."""
+        """The slowest link behind which the core reaches the ceiling, with the fewest instances.
+
+        None where no link does, and where the ceiling is no gain: there is nothing that a link could be enough for.
+        """
+        if not self.pays:
+            return None
         reaching = [row for row in self.rows if row.of_ceiling >= 1 - self.options.within]
         return min(reaching, key=lambda row: (_speed(row.link), row.instances), default=None)
+
+    @property
+    def pays(self) -> bool:
+        """Whether a device and a link that take no time would make the chain faster."""
+        return self.ceiling > 1
+
+    @property
+    def model_error(self) -> float:
+        """The largest of the model's errors, without its sign."""
+        return max(map(abs, self.model_errors.values()), default=0.0)
+
+    def within_model_error(self, speedup: float) -> bool:
+        """Whether a speed-up is no further from none than the model from live runs: then it may be nothing."""
+        return abs(speedup - 1) < self.model_error
 
     def to_dict(self) -> dict[str, Any]:
         """As ``chaindp core impact --json`` prints it."""
@@ -162,7 +180,9 @@ class ImpactResult:
             "tps_below_with_admit": self.tps_below_with_admit,
             "stage_ns": dict(self.stage_ns),
             "share": self.share,
+            "pays": self.pays,
             "ceiling": self.ceiling,
+            "within_model_error": self.within_model_error(self.ceiling),
             "ceiling_with_admit": self.ceiling_with_admit,
             "amdahl": self.amdahl,
             "amdahl_with_admit": self.amdahl_with_admit,
@@ -178,13 +198,13 @@ class ImpactResult:
                 "link": chosen.link.name if chosen else None,
                 "link_instances": chosen.instances if chosen else None,
             },
-            "failures": list(self.failures),
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
         platform = Platform(clock_hz=1e6 * self.clock_mhz, instances=row.instances, link=row.link)
         names = ("tps", "tps_with_admit", "speedup", "speedup_with_admit", "of_ceiling", "device_ns")
-        return {**platform_row(platform), **{name: getattr(row, name) for name in names}}
+        figures = {name: getattr(row, name) for name in names}
+        return {**platform_row(platform), **figures, "within_model_error": self.within_model_error(row.speedup)}
 
 
 def _speed(link: Link) -> tuple[float, float]:
@@ -321,7 +341,6 @@ def _result(
         model_errors_with_admit=_errors(frame, "model_error_with_admit"),
         checked_with=str(rungs["model_checked"][LEVEL]),
         calls=_calls([five for _, five in pairs[True]], stage),
-        failures=(),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaindp.cores.description import Core
+from chaindp.cores.rtl import verilog_value
 from chaindp.errors import InputError, UsageError
 from chaindp.workbench import eda
 from chaindp.workbench.processes import Finished, run_task
@@ -18,6 +19,9 @@ __all__ = ["DEVICE", "Area", "Frontend", "Netlist", "synthesize"]
 
 DEVICE = {"LUT4": 83640, "TRELLIS_FF": 83640, "DP16KD": 208, "MULT18X18D": 156}
 """What an LFE5U-85F has of the cells that run out first, as nextpnr's own report of utilization counts them."""
+
+LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
+"""How many LUT4 a cell takes: a distributed RAM four, and two that its write port occupies."""
 
 
 class Frontend(enum.StrEnum):
@@ -31,26 +35,32 @@ class Frontend(enum.StrEnum):
 class Area:
     """Cells of the netlist, before nextpnr packs them.
 
-    carries: CCU2C, each two bits of a carry chain; distributed_rams: TRELLIS_DPR16X4, each 16 words of 4 bits
+    luts:             LUT4 that all of it takes, as nextpnr counts its "Total LUT4s": logic, carries, distributed RAM
+    logic_luts:       LUT4 of the netlist
+    carries:          CCU2C, each two bits of a carry chain
+    distributed_rams: TRELLIS_DPR16X4, each 16 words of 4 bits
     """
 
     luts: int
     ffs: int
     brams: int
     dsps: int
-    distributed_rams: int
+    logic_luts: int
     carries: int
+    distributed_rams: int
 
     @classmethod
     def of(cls, cells: Mapping[str, int]) -> Area:
         """The counts of Yosys's ``stat``, by cell type."""
+        taken = {cell: cells.get(cell, 0) for cell in LUTS}
         return cls(
-            luts=cells.get("LUT4", 0),
+            luts=sum(LUTS[cell] * count for cell, count in taken.items()),
             ffs=cells.get("TRELLIS_FF", 0),
             brams=cells.get("DP16KD", 0),
             dsps=cells.get("MULT18X18D", 0),
-            distributed_rams=cells.get("TRELLIS_DPR16X4", 0),
-            carries=cells.get("CCU2C", 0),
+            logic_luts=taken["LUT4"],
+            carries=taken["CCU2C"],
+            distributed_rams=taken["TRELLIS_DPR16X4"],
         )
 
     @property
@@ -64,7 +74,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Netlist:
-    """What synthesis came to: ``status`` is ``ok`` or ``timeout``, and then there is a reason and no area."""
+    """What synthesis came to: ``status`` is ``ok``, or ``timeout`` or ``failed`` with a reason and no area."""
 
     status: str
     reason: str
@@ -76,7 +86,8 @@ class Netlist:
 def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float) -> Netlist:
     """Run Yosys on a core, in the empty folder ``work``.
 
-    InputError with file and line where the sources do not compile; UsageError for a parameter that they do not have.
+    InputError with file and line where the sources do not compile, or a parameter's value; UsageError for a parameter
+    that they do not have. Where Yosys ends for another reason, that is the result.
     """
     _check_parameters(core)
     (work / "synth.ys").write_text(_script(core, work, frontend), encoding="utf-8")
@@ -84,7 +95,10 @@ def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float) ->
     if finished.timed_out:
         return Netlist("timeout", f"synthesis was ended after {limit_s:g} s (--time-limit)", finished.seconds)
     if finished.status != 0:
-        raise InputError(_why(core, finished, frontend))
+        problem = _problem(core, finished, frontend)
+        if problem:
+            raise InputError(problem)
+        return Netlist("failed", f"Yosys: {_first_error(finished)}", finished.seconds)
     stat = json.loads((work / "stat.json").read_text(encoding="utf-8"))
     return Netlist("ok", "", finished.seconds, Area.of(stat["design"]["num_cells_by_type"]), work / "netlist.json")
 
@@ -104,7 +118,6 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
     """The Yosys script of a core."""
     sources = [eda.host_path(path) for path in core.sources]
     folders = [eda.host_path(path) for path in core.include_dirs]
-    values = {name: _literal(value) for name, value in core.parameters.items()}
     if frontend is Frontend.SLANG:
         # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
         words = ["-j", "1", "--top", core.top]
@@ -112,13 +125,13 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
         words += ["--map-keyword-version", f"{core.v_language}+{','.join(plain)}"] if plain else []
         words += [word for folder in folders for word in ("-I", folder)]
         words += [word for name, value in core.defines.items() for word in ("-D", f"{name}={value}")]
-        words += [word for name, value in values.items() for word in ("-G", f"{name}={value}")]
+        words += [word for name, value in core.parameters.items() for word in ("-G", f"{name}={verilog_value(value)}")]
         (work / "slang.f").write_text("\n".join(map(_quoted, [*words, *sources])) + "\n", encoding="utf-8")
         read = "read_slang -f /work/slang.f"
     else:
         options = [f"-I{_quoted(folder)}" for folder in folders]
         options += [f"-D{name}={value}" for name, value in core.defines.items()]
-        chosen = "".join(f" -chparam {name} {value}" for name, value in values.items())
+        chosen = "".join(f" -chparam {name} {_bits(value)}" for name, value in core.parameters.items())
         reads = []
         for path, source in zip(core.sources, sources, strict=True):
             old = path.suffix == ".v" and core.v_language == "1364-2005"
@@ -128,14 +141,16 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
     return f"{read}\nsynth_ecp5 -top {core.top} -json /work/netlist.json\ntee -q -o /work/stat.json stat -json\n"
 
 
-def _literal(value: object) -> str:
-    """A parameter's value as SystemVerilog has it."""
-    if isinstance(value, bool):
-        return str(int(value))
-    return _quoted(value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else str(value)
-
-
-_NUMBER = re.compile(r"\d*'s?[bodhBODH][0-9a-fA-F_xzXZ]+|\d+")
+def _bits(value: int | bool | str) -> str:
+    """A parameter as ``hierarchy -chparam`` takes it, which knows neither strings nor signs."""
+    if isinstance(value, int) and value < 0:
+        width = 32 if value >= -(1 << 31) else 64
+        return f"{width}'sb{value & (1 << width) - 1:b}"
+    literal = verilog_value(value)
+    if isinstance(value, int) or not literal.startswith('"'):
+        return literal
+    # A string is its characters, eight bits each.
+    return f"{8 * max(len(value.encode()), 1)}'h{value.encode().hex() or '00'}"
 
 
 def _quoted(word: str) -> str:
@@ -143,27 +158,39 @@ def _quoted(word: str) -> str:
 
 
 _LOCATED = re.compile(r"^(?P<where>/.+?:\d+)(?:[.:\d-]*): ERROR: ?(?P<what>.*)$", re.MULTILINE)
+_PARAMETER = re.compile(r"^<command-line>(?::\d+)*: ERROR: ?(?P<what>.*)$", re.MULTILINE)
+_NO_TOP = re.compile(r"is not a valid top-level module|^ERROR: Module `\S+' not found!$", re.MULTILINE)
 _LATCH = re.compile(r"Cell (\S+) is a latch of type")
 _CONCLUSIONS = ("Design elaboration failed", "Bad command", "Compilation failed")
 """What the last lines say after the error itself."""
 
 
-def _why(core: Core, finished: Finished, frontend: Frontend) -> str:
-    """The first error in one line, with file and line where Yosys names them."""
+def _problem(core: Core, finished: Finished, frontend: Frontend) -> str:
+    """What is wrong with the sources or the description, in one line with its place; empty where it is neither."""
     text = eda.readable(finished.output)
     other = "" if frontend is not Frontend.SLANG else _try_other(core)
     located = _LOCATED.search(text)
     if located:
         return f"{_shown(core, located['where'])}: {located['what']}{other}"
+    parameter = _PARAMETER.search(text)
+    if parameter:
+        return f"{core.at('parameters')}: {parameter['what']}"
+    if _NO_TOP.search(text):
+        return f"{core.at('top')}: Yosys: {_first_error(finished)}"
     latches = set(_LATCH.findall(text))
     if latches:
         return (
             f"{core.path}: {core.top} has latches ({len(latches)} bits), which a clocked core must not have: "
             "assign every output of a combinational block on every path"
         )
-    errors = [line.partition("ERROR:")[2].strip() for line in text.splitlines() if line.startswith("ERROR:")]
-    first = next((line for line in errors if not line.startswith(_CONCLUSIONS)), "") or eda.last_line(finished)
-    return f"{core.path}: Yosys: {first}{other}"
+    return ""
+
+
+def _first_error(finished: Finished) -> str:
+    """What Yosys says is wrong, or how it ended."""
+    lines = eda.readable(finished.output).splitlines()
+    errors = [line.partition("ERROR:")[2].strip() for line in lines if line.startswith("ERROR:")]
+    return next((line for line in errors if not line.startswith(_CONCLUSIONS)), "") or eda.last_line(finished)
 
 
 def _try_other(core: Core) -> str:
