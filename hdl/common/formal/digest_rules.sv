@@ -3,8 +3,7 @@
 //
 // owed_o is what a proof by induction relates to the core's own state: packets in less packets out.
 module digest_rules #(
-  parameter int unsigned DataBytes = 8,
-  parameter int unsigned Patience = 0  // see packet_rules
+  parameter int unsigned DataBytes = 8
 ) (
   input  logic                   clk_i,
   input  logic                   rst_ni,
@@ -41,13 +40,11 @@ module digest_rules #(
     .clk_i, .rst_ni, .payload_i({m_tdata, m_tlast}), .valid_i(m_tvalid), .ready_i(m_tready)
   );
   packet_rules #(
-    .Patience (Patience),
     .CountBits(8)
   ) u_packets (
     .clk_i, .rst_ni,
     .in_valid_i (s_tvalid), .in_ready_i(s_tready), .in_last_i(s_tlast),
-    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast),
-    .excused_i  (1'b0)
+    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast)
   );
 
   assign owed_o = u_packets.owed_q;

@@ -36,6 +36,12 @@ module fifo_formal #(
     .clk_i, .rst_ni, .payload_i(out_data), .valid_i(out_valid), .ready_i(out_ready)
   );
 
+  traffic_cover u_traffic (
+    .clk_i, .rst_ni,
+    .in_valid_i (in_valid), .in_ready_i(in_ready), .in_last_i(1'b1),
+    .out_valid_i(out_valid), .out_ready_i(out_ready), .out_last_i(1'b1)
+  );
+
   // The word that is followed.
   logic                 followed_q;
   logic [    Width-1:0] word_q;

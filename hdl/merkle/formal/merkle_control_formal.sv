@@ -88,8 +88,7 @@ module merkle_control_formal
   ) u_packets (
     .clk_i, .rst_ni,
     .in_valid_i (leaf_valid), .in_ready_i(leaf_ready), .in_last_i(leaf_last),
-    .out_valid_i(node_valid), .out_ready_i(node_ready), .out_last_i(node_last),
-    .excused_i  (1'b0)
+    .out_valid_i(node_valid), .out_ready_i(node_ready), .out_last_i(node_last)
   );
 
   // The hash core: whole messages taken less digests given.

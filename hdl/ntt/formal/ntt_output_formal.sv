@@ -49,6 +49,12 @@ module ntt_output_formal #(
     .clk_i, .rst_ni, .payload_i({m_tdata, m_tlast}), .valid_i(m_tvalid), .ready_i(m_tready)
   );
 
+  traffic_cover u_traffic (
+    .clk_i, .rst_ni,
+    .in_valid_i (s_tvalid), .in_ready_i(s_tready), .in_last_i(s_tlast),
+    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast)
+  );
+
   // A packet has 2^k beats, k being its tuser throughout.
   logic [27:0] beat_q;
   logic [ 4:0] size_q;

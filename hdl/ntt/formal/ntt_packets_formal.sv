@@ -2,7 +2,8 @@
 // another, pauses on both sides. Elements are not looked at, only how many come.
 module ntt_packets_formal #(
   parameter int unsigned MaxLog2Size = 2,
-  parameter bit          BitReversed = 1'b0
+  parameter bit          BitReversed = 1'b0,
+  parameter int unsigned Patience = 12  // see packet_rules
 ) (
   input logic        clk_i,
   input logic        rst_ni,
@@ -34,6 +35,9 @@ module ntt_packets_formal #(
   );
 
   reset_rules u_reset (.clk_i, .rst_ni, .started_o(started));
+
+  // No other reset: each starts the same, and where it may come anywhere the solver takes long.
+  always_comb assume (!started || rst_ni);
 
   stream_rules #(
     .Bits  (6),
@@ -67,12 +71,12 @@ module ntt_packets_formal #(
   end
 
   packet_rules #(
+    .Patience (Patience),
     .CountBits(5)
   ) u_packets (
     .clk_i, .rst_ni,
     .in_valid_i (s_tvalid), .in_ready_i(s_tready), .in_last_i(s_tlast),
-    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast),
-    .excused_i  (1'b0)
+    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast)
   );
 
   // Packets leave with as many beats as they came with, in their order: their sizes wait here.

@@ -48,6 +48,12 @@ module poseidon2_output_formal #(
     .clk_i, .rst_ni, .payload_i({m_tdata, m_tlast}), .valid_i(m_tvalid), .ready_i(m_tready)
   );
 
+  traffic_cover u_traffic (
+    .clk_i, .rst_ni,
+    .in_valid_i (s_tvalid), .in_ready_i(s_tready), .in_last_i(s_tlast),
+    .out_valid_i(m_tvalid), .out_ready_i(m_tready), .out_last_i(m_tlast)
+  );
+
   logic [4:0] out_beat_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
