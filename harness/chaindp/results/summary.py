@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 from chaindp.errors import InputError
 from chaindp.measure.verdict import CONFIDENCE, judge
 from chaindp.results.breakeven import break_even, why_not
-from chaindp.results.kernels import stage_kernels
+from chaindp.results.kernels import device_kernels, stage_kernels
 from chaindp.results.model_error import error_note
 from chaindp.results.noise import NOT_MEASURED
 
@@ -346,6 +347,7 @@ def explain(
     times = stage_times(frame) if times is None else times
     switches = mechanisms(frame)
     ran = stage_kernels(frame).groupby([*_RUNG, "stage"], observed=True)["backend"].first()
+    devices = _device_times(frame)
     lines = []
     before: tuple[pd.Series, set[str], pd.DataFrame] | None = None
     for _, rung in rungs.iterrows():
@@ -367,7 +369,7 @@ def explain(
                 reasons = "; ".join(f"{row.mechanism}: {row.reason}" for row in missing.tail(2).itertuples())
                 text += f" with nothing switched on that was not ({reasons}): the same work again"
         blocks = frame[(frame["level"] == rung["level"]) & (frame["metric"] == "busy")]["block"].nunique()
-        lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages, int(blocks))}")
+        lines.append(f"DP{rung['level']}: {text}. {_bound(rung, on, stages, int(blocks), devices)}")
         before = (rung, on, stages)
     return lines + (explain_backends(frame) if backends else [])
 
@@ -389,8 +391,16 @@ def _change(new: list[str], moved: list[str], before: pd.DataFrame, after: pd.Da
     return f" (CPU time of the stage's thread, us/tx: {', '.join(parts)})" if parts else ""
 
 
-def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> str:
-    """What the throughput of a level is bounded by."""
+def _device_times(frame: pd.DataFrame) -> pd.Series:
+    """By workload, level and stage: what calls on a simulated device take of it, in modelled ns a transaction."""
+    elapsed = device_kernels(frame).groupby([*_RUNG, "stage"], observed=True)["elapsed"].sum()
+    blocks = _metric(frame, "transactions").groupby(_PASS, observed=True)["value"].sum()
+    transactions = blocks.groupby(_RUNG, observed=True).median()
+    return pd.Series({key: value / transactions[key[:2]] for key, value in elapsed.items()}, dtype="float64")
+
+
+def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int, devices: pd.Series) -> str:
+    """What the throughput of a level is bounded by; ``devices`` as ``_device_times`` has them."""
     wall = 1e9 / rung["tps"]
     waiting = stages["wait_ns_per_tx"].sum()
     modelled = rung["mode"] == "model"
@@ -398,7 +408,8 @@ def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> 
     if waiting / wall > 0.5 and (modelled or "pipelining" not in on):
         return f"{waiting / wall:.0%} of the time is waiting for the next slot"
     if modelled:
-        return _modelled_bound(stages)
+        on_device = {stage: devices.get((rung["workload"], rung["level"], stage), 0.0) for stage in stages.index}
+        return _modelled_bound(stages, on_device)
     work = stages["cpu_ns_per_tx"].sort_values(ascending=False)
     top = ", ".join(f"{stage} {value / work.sum():.0%}" for stage, value in work.head(3).items())
     if "pipelining" not in on:
@@ -416,7 +427,7 @@ def _bound(rung: pd.Series, on: set[str], stages: pd.DataFrame, blocks: int) -> 
     )
 
 
-def _modelled_bound(stages: pd.DataFrame) -> str:
+def _modelled_bound(stages: pd.DataFrame, on_device: Mapping[str, float]) -> str:
     """What bounds a level in model mode: what the stages take, on devices as well, and how busy they are."""
     ranked = stages.sort_values("busy_ns_per_tx", ascending=False)
     total = ranked["busy_ns_per_tx"].sum()
@@ -425,10 +436,7 @@ def _modelled_bound(stages: pd.DataFrame) -> str:
         f"(busy {row.utilization:.0%} of the pass)"
         for stage, row in zip(ranked.index[:3], ranked.itertuples(), strict=False)
     )
-    first = ranked.iloc[0]
-    # What the stage's thread does not run is the device's, with its link.
-    device = first["busy_ns_per_tx"] - first["cpu_ns_per_tx"]
-    if first["time_domain"] == "modelled" and device > 0.5 * first["busy_ns_per_tx"]:
-        stage = ranked.index[0]
+    first, stage = ranked.iloc[0], ranked.index[0]
+    if on_device[stage] > 0.5 * first["busy_ns_per_tx"]:
         return f"The device of {first['backend']} takes most of {stage}, the longest stage. Of the stages' time: {top}"
     return f"Of the stages' time: {top}"
