@@ -4,8 +4,9 @@ Run from the repository's root: ``python benchmarks/cores.py [LABEL...] [--seeds
 
 For each configuration, what ``chaindp core check --quick`` and ``chaindp core synth`` find is kept in
 ``results/hdl.json``, and the tables between the marks of hdl/README.md are written from that file. A configuration
-whose RTL and description are those of its row is left out, unless it is named (``keccak-pipelined``): synthesis and three placements take minutes
-each, and hours for the large ones. ``--tables`` writes the tables only. Exit status 1 where a check does not hold.
+whose RTL and description are those of its row is left out, unless it is named (``keccak-pipelined``): synthesis and
+three placements take minutes each, and hours for the large ones. ``--tables`` writes the tables only. Exit status 1
+where a check does not hold.
 """
 
 from __future__ import annotations
