@@ -13,6 +13,9 @@ EXAMPLE = REPOSITORY / "examples" / "core"
 ENGINE, STREAM, DESCRIPTION = "rtl/keccak_engine.v", "rtl/keccak_stream.v", "core.toml"
 
 
+Edits = tuple[tuple[str, str, str], ...]
+
+
 @dataclass(frozen=True)
 class Mutant:
     """``edits``: (file, what stands there once, what it becomes). ``kind``, ``words``: of the cause."""
@@ -20,7 +23,7 @@ class Mutant:
     name: str
     kind: str
     words: str
-    edits: tuple[tuple[str, str, str], ...]
+    edits: Edits
 
     @property
     def host_pads(self) -> bool:
@@ -121,7 +124,7 @@ COUNTED = """reg  [255:0] result;
         else if (m_axis_tvalid & m_axis_tready & served != LIMIT) served <= served + 16'd1;"""
 
 
-def hangs_after(limit: int) -> tuple[tuple[str, str, str], ...]:
+def hangs_after(limit: int) -> Edits:
     """No digest comes any more after ``limit`` of them."""
     return (
         (STREAM, "reg  [255:0] result;", COUNTED.replace("LIMIT", f"16'd{limit}")),
@@ -451,6 +454,19 @@ MUTANTS = [
         (
             (STREAM, "reg  [255:0] result;", MANY_BEATS),
             (STREAM, ".word(s_axis_tdata),", ".word(s_axis_tdata ^ {63'd0, beats == 9'd511}),"),
+        ),
+    ),
+    Mutant(
+        "rare",
+        "conformance",
+        "outputs differ from",
+        # A word whose first 14 bits are 0: the probes have none.
+        (
+            (
+                STREAM,
+                ".word(s_axis_tdata),",
+                ".word(s_axis_tdata ^ {63'd0, s_axis_tdata[63:50] == 14'd0 & s_axis_tkeep[7]}),",
+            ),
         ),
     ),
     Mutant(

@@ -27,7 +27,21 @@ from chaindp.workbench.figures import interval
 from chaindp.workbench.probes import Class, Probe, observe, plan_resets
 from chaindp.workbench.witness import witness_of
 from conftest import REPOSITORY
-from core_mutants import EXAMPLE, HOST_PADDED, MANY_BEATS, MUTANTS, NARROW, Mutant, plant
+from core_mutants import (
+    DESCRIPTION,
+    ENGINE,
+    EXAMPLE,
+    HOST_PADDED,
+    HOST_PADS,
+    MANY_BEATS,
+    MUTANTS,
+    NARROW,
+    STREAM,
+    Edits,
+    Mutant,
+    hangs_after,
+    plant,
+)
 from core_rtl import DIGEST_TABLES, RTL, check_value, write_core
 
 BRIEF = CheckOptions(quick=True, budget_s=0.5)
@@ -242,8 +256,8 @@ def test_planted_bugs_are_found_by_the_command(
     assert [file.name for file in waves.parent.iterdir()] == [waves.name]
 
 
-def test_the_seven_are_among_the_mutants() -> None:
-    assert set(ALWAYS) <= {mutant.name for mutant in MUTANTS}
+def test_those_that_are_named_are_among_the_mutants() -> None:
+    assert {*ALWAYS, *MADE_FOR_A_SHAPE} <= {mutant.name for mutant in MUTANTS}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
@@ -285,8 +299,6 @@ def test_lint_is_a_cause_of_its_own(tmp_path: Path) -> None:
 # Mistakes ---------------------------------------------------------------------------------------------------------
 
 Broken = tuple[str, str, str, str]
-
-ENGINE, STREAM, DESCRIPTION = "rtl/keccak_engine.v", "rtl/keccak_stream.v", "core.toml"
 
 BROKEN: list[Broken] = [
     (STREAM, "assign m_axis_tlast  = 1'b1;", "assign m_axis_tlast  = ;", "keccak_stream.v:50: syntax error"),
@@ -427,6 +439,105 @@ def test_a_core_whose_host_pads_holds(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_core_whose_digest_takes_four_beats_holds(tmp_path: Path) -> None:
     assert check(load_core(plant(NARROW, tmp_path / "core")), BRIEF).cause is None
+
+
+# Every class of bugs, in cores of other shapes --------------------------------------------------------------------
+
+SHOWN = """reg  [1:0]   phase;
+    reg          shown;
+    always @(posedge clk) shown <= phase == SHOW & ~m_axis_tready;"""
+
+SHAPES = {"four beats": NARROW.edits, "host padded": HOST_PADS}
+
+ANY_SHAPE: dict[str, tuple[str, str, Edits]] = {
+    "rotation": ("wrong rotation constant", "lane (1, 1) by 45", ((ENGINE, "6:  offset = 44;", "6:  offset = 45;"),)),
+    "withdrawn": (
+        "output valid withdrawn while stalled",
+        "valid of the output was withdrawn",
+        ((STREAM, "reg  [1:0]   phase;", SHOWN), (STREAM, "= (phase == SHOW);", "= (phase == SHOW) & ~shown;")),
+    ),
+    "reset": (
+        "reset keeps state",
+        "after a reset in the middle",
+        ((STREAM, ".reset(rst | (phase == WAIT & done))", ".reset(phase == WAIT & done)"),),
+    ),
+    "hang": ("hang", "m_axis_tvalid 0, m_axis_tready 1", hangs_after(20)),
+}
+"""Bugs that are planted in the same way whatever the streams of the example are like: kind, words, edits."""
+
+MADE_FOR_A_SHAPE = (
+    *("narrow_dropped", "narrow_skips", "narrow_doubled", "overwritten", "dropped"),
+    *("input_beat_lost_host_padded", "input_byte_order_host_padded", "padded_twice", "rotation_host_padded"),
+)
+"""The others are among the mutants."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bug", ANY_SHAPE)
+def test_bugs_are_named_in_cores_of_other_shapes(bug: str, shape: str, tmp_path: Path) -> None:
+    kind, words, edits = ANY_SHAPE[bug]
+    mutant = Mutant(bug, kind, words, (*SHAPES[shape], *edits))
+    assert_named(mutant, check(load_core(plant(mutant, tmp_path / "core")), BRIEF).to_dict())
+
+
+ITERATIVE, PADDED, PACKAGE = "rtl/sha256_iterative.sv", "rtl/sha256_pad.sv", "rtl/sha256_pkg.sv"
+
+OF_SHA256: dict[str, tuple[str, str, Edits]] = {
+    "rotation": (
+        "wrong rotation constant",
+        "Sigma0 rotates by 23, and must by 22",
+        ((PACKAGE, "rotate_right(word, 22)", "rotate_right(word, 23)"),),
+    ),
+    "padding": (
+        "wrong padding byte",
+        "begins with 0x01, and must begin with 0x80",
+        (
+            (PADDED, "piece_data[23:16], 8'h80}", "piece_data[23:16], 8'h01}"),
+            (PADDED, "16'h8000}", "16'h0100}"),
+            (PADDED, "24'h800000}", "24'h010000}"),
+            (PADDED, "marked = 32'h8000_0000", "marked = 32'h0100_0000"),
+            (PADDED, "= 32'h8000_0000;\n        phase_d", "= 32'h0100_0000;\n        phase_d"),
+        ),
+    ),
+    "chained": (
+        "wrong chaining of blocks",
+        "right: messages of 0, 1, ",
+        ((ITERATIVE, "first_q ? InitialHash", "1'b1 ? InitialHash"),),
+    ),
+    "dropped": (
+        "beat dropped under back-pressure",
+        "is written over it",
+        ((ITERATIVE, "cycle_64 ? ~digest_valid_q :", "cycle_64 ? 1'b1 :"),),
+    ),
+    "withdrawn": (
+        "output valid withdrawn while stalled",
+        "valid of the output was withdrawn",
+        ((ITERATIVE, "if (m_axis_tready) digest_valid_q <= 1'b0;", "digest_valid_q <= 1'b0;"),),
+    ),
+    "reset": (
+        "reset keeps state",
+        "after a reset in the middle",
+        ((ITERATIVE, "      busy_q         <= 1'b0;\n", ""), (ITERATIVE, "      cycle_q        <= '0;\n", "")),
+    ),
+    "hang": ("hang", "the core hangs", ((ITERATIVE, "last_q <= word_last;", "last_q <= 1'b0;"),)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", OF_SHA256)
+def test_bugs_of_our_sha256_are_named(bug: str, tmp_path: Path) -> None:
+    kind, words, edits = OF_SHA256[bug]
+    for folder in ("sha256", "common"):
+        shutil.copytree(REPOSITORY / "hdl" / folder, tmp_path / folder)
+    for file, before, after in edits:
+        path = tmp_path / "sha256" / file
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+    cause = check(load_core(tmp_path / "sha256"), BRIEF).cause
+    assert cause is not None
+    assert (cause.kind, words in cause.words) == (kind, True), cause
 
 
 # Our own cores ----------------------------------------------------------------------------------------------------

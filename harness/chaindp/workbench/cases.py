@@ -24,6 +24,7 @@ from chaindp.workbench.sha256_slips import sha256_chains
 __all__ = [
     "Case",
     "Cases",
+    "case_of",
     "edge_cases",
     "golden_packet",
     "large_cases",
@@ -235,7 +236,6 @@ def _counts(beat: int) -> set[int]:
 
 def _maker(core: Core, rng: np.random.Generator, golden: bool = True) -> Callable[[int], Case]:
     """What makes a packet of a size; every other one of field elements has the extreme ones among them."""
-    compute = golden_packet(core)
     made = 0
 
     def elements(count: int) -> bytes:
@@ -248,20 +248,35 @@ def _maker(core: Core, rng: np.random.Generator, golden: bool = True) -> Callabl
     def make(size: int) -> Case:
         nonlocal made
         made += 1
-        user = 0
         if core.kernel in BLOCK:
-            name, content = f"message of {size} bytes", rng.bytes(size)
+            content = rng.bytes(size)
         elif core.kernel in ("merkle_tree", "merkle_root"):
-            name, content = f"tree over {size} {'leaf' if size == 1 else 'leaves'}", rng.bytes(NODE * size)
-        elif core.kernel == "poseidon2":
-            name, content = "state", elements(size)
+            content = rng.bytes(NODE * size)
         else:
-            user = size.bit_length() - 1
-            name, content = f"transform of {size} element{'s' if size > 1 else ''}", elements(size)
-        sent = pad(core.kernel, content) if core.options.get("padding") == "host" else content
-        return Case(name, size, content, sent, user, compute(content) if golden else bytes(_out_bytes(core, size)))
+            content = elements(size)
+        return case_of(core, content, golden)
 
     return make
+
+
+def case_of(core: Core, content: bytes, golden: bool = True) -> Case:
+    """The packet of an argument of the kernel; without ``golden`` nothing is expected of it but its length."""
+    size, user = len(content), 0
+    if core.kernel in BLOCK:
+        name = f"message of {size} bytes"
+    elif core.kernel in ("merkle_tree", "merkle_root"):
+        size //= NODE
+        name = f"tree over {size} {'leaf' if size == 1 else 'leaves'}"
+    elif core.kernel == "poseidon2":
+        size //= 4
+        name = "state"
+    else:
+        size //= 4
+        user = size.bit_length() - 1
+        name = f"transform of {size} element{'s' if size > 1 else ''}"
+    sent = pad(core.kernel, content) if core.options.get("padding") == "host" else content
+    expected = golden_packet(core)(content) if golden else bytes(_out_bytes(core, size))
+    return Case(name, size, content, sent, user, expected)
 
 
 def _out_bytes(core: Core, size: int) -> int:

@@ -177,7 +177,7 @@ def _lost_or_doubled(core: Core, seen: Seen, all_seen: Sequence[Seen]) -> Displa
     if fault is not None and fault.kind in (Kind.CHANGED, *CUT) and fault.packet < len(seen.probe.cases):
         found = on_the_way_out(core, seen, fault.packet)
         if found is None and fault.kind is Kind.CHANGED:
-            found = overwritten(core, seen, fault.packet)
+            found = overwritten(seen, fault.packet)
         if found is not None:
             return found
     alike = [one for one in all_seen if one.probe.kind is seen.probe.kind and one.wrong]

@@ -11,11 +11,11 @@ from typing import Any
 
 from chaindp.cores.build import Built, Flavour, build
 from chaindp.cores.description import Core
-from chaindp.cores.simulation import Simulation
+from chaindp.cores.simulation import ALWAYS, Simulation
 from chaindp.cores.verilator import LintMessage, lint
 from chaindp.workbench.cases import edge_cases, large_cases, many_cases, with_results
 from chaindp.workbench.causes import CONFORMANCE, LINT, Cause, find_cause
-from chaindp.workbench.conformity import Conformity, conform_core
+from chaindp.workbench.conformity import PATTERNS, Conformity, conform_core
 from chaindp.workbench.figures import Faulty, Figures, measure
 from chaindp.workbench.probes import Class, Probe, Seen, judge, observe, plan, plan_random, plan_resets
 from chaindp.workbench.tools import require_tools
@@ -136,7 +136,7 @@ def check(core: Core, options: CheckOptions, advance: Callable[[str], None] = la
     if not (options.quick and (wrong or result.lint)):
         result.conformity = conform_core(core, options.budget_s, options.quick, wrong, advance)
         if not wrong and not result.conformity.holds:
-            result.cause = Cause(CONFORMANCE, result.conformity.failures[0].reason)
+            result.cause = _by_probe(core, result)
     if result.cause is None and result.lint:
         more = f" (and {len(result.lint) - 1} more)" if len(result.lint) > 1 else ""
         result.cause = Cause(LINT, f"{result.lint[0]}{more}")
@@ -198,6 +198,30 @@ def _measure(core: Core, options: CheckOptions, result: CheckResult, bench: _Ben
         probe = Probe(kind=Class.PLAIN, name=f"{len(cases)} packets of {cases.cases[0].size}", cases=cases)
         result.probes.append(judge(core, probe, found.transfer))
         result.cause = find_cause(core, result.probes, bench.afresh)
+
+
+def _by_probe(core: Core, result: CheckResult) -> Cause:
+    """What only the suite has found, with a probe of the packets that went wrong there where that shows it, too.
+
+    It is called no more than that: what packets have in common that the suite makes at random says little.
+    """
+    assert result.conformity is not None
+    reason = result.conformity.failures[0].reason
+    with ExitStack() as stack:
+        bench = _Bench(core, stack)
+        for name, cases in result.conformity.wrong.items():
+            last, label = len(cases) - 1, f"from the conformance suite, {name}"
+            attempts = [Probe(kind=Class.PLAIN, name=label, cases=one) for one in (cases.only([last]), cases)]
+            stalls = PATTERNS[name]
+            if stalls is not None:
+                kind = Class.BOTH if stalls.input != ALWAYS else Class.OUTPUT
+                attempts.append(Probe(kind=kind, name=label, cases=cases, stalls=stalls))
+            for attempt in attempts:
+                seen = bench.afresh(attempt)
+                if not seen.holds:
+                    result.probes.append(seen)
+                    return Cause(CONFORMANCE, reason, seen)
+    return Cause(CONFORMANCE, reason)
 
 
 def _explain(core: Core, options: CheckOptions, result: CheckResult) -> None:

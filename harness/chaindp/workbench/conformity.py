@@ -5,8 +5,9 @@ All backends made of cores share the same code on the host: the tests of that ar
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,14 +17,20 @@ from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability
 from chaindp.cores.backend import CoreBackend
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Pattern, Stalls
+from chaindp.errors import ChaindpError
 from chaindp.kernels import KernelSpec, Vector
 from chaindp.plugins import Registry, load_plugins
 from chaindp.testing.session import ConformanceResult, Failure, run_suite
+from chaindp.workbench.cases import Cases
+from chaindp.workbench.watched import Latest, WatchedBackend, wrong_packets
 
 __all__ = ["BACKEND", "Conformity", "conform_core", "core_registry"]
 
 BACKEND = "core"
 """What messages call the backend that is made of the core."""
+
+REFERENCE = "cpu"
+"""The backend that says which packets are wrong, where it is installed."""
 
 TREES = ("merkle_tree", "merkle_root")
 
@@ -54,9 +61,10 @@ OF_THE_HOST = (
 
 @dataclass(frozen=True, slots=True)
 class Conformity:
-    """The suite's results, by how the host stalled."""
+    """The suite's results, and the packets of the first call that went wrong in each run, by how the host stalled."""
 
     runs: Mapping[str, ConformanceResult]
+    wrong: Mapping[str, Cases] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -98,31 +106,47 @@ def conform_core(
     installed = load_plugins()
     names = list(PATTERNS)
     chosen = names[:1] if known_bad else names[:2] if quick else names
-    runs = {}
+    runs, wrong = {}, {}
     for name in chosen:
         seconds = budget_s if name == names[0] and not known_bad else STALLED_SHARE * budget_s
 
         def step(test: str, name: str = name) -> None:
             advance(f"{name}: {test}")
 
-        runs[name] = run_suite(
-            core_registry(installed, core, PATTERNS[name]),
-            BACKEND,
-            [core.kernel],
-            budget_s=seconds,
-            threads=1,
-            only=" and ".join(f"not {name}" for name in OF_THE_HOST),
-            required=[core.kernel],
-            attributes=_attributes(core),
-            advance=step,
-        )
-    return Conformity(runs)
+        def run(only: str, latest: Latest | None, name: str = name, seconds: float = seconds) -> ConformanceResult:
+            return run_suite(
+                core_registry(installed, core, PATTERNS[name], latest),
+                BACKEND,
+                [core.kernel],
+                budget_s=seconds,
+                threads=1,
+                only=only,
+                required=[core.kernel],
+                attributes=_attributes(core),
+                advance=step,
+            )
+
+        runs[name] = run(" and ".join(f"not {test}" for test in OF_THE_HOST), None)
+        if runs[name].failures and not known_bad:
+            # The first of them once more, for the call that it ends with.
+            latest = Latest()
+            run(runs[name].failures[0].test.partition("[")[0], latest)
+            with contextlib.suppress(ChaindpError), contextlib.closing(installed.open_backend(REFERENCE)) as reference:
+                cases = wrong_packets(core, latest, reference)
+                if cases is not None:
+                    wrong[name] = cases
+    return Conformity(runs, wrong)
 
 
-def core_registry(installed: Registry, core: Core, stalls: Stalls | None) -> Registry:
-    """What is installed, to compare with, and the core by itself as one more backend, ``BACKEND``."""
+def core_registry(installed: Registry, core: Core, stalls: Stalls | None, latest: Latest | None = None) -> Registry:
+    """What is installed, to compare with, and the core by itself as one more backend, ``BACKEND``.
+
+    latest: is given the latest call
+    """
 
     def factory(options: BackendOptions) -> Backend:
+        if latest is not None:
+            return WatchedBackend(BACKEND, options, core, stalls, latest)
         return CoreBackend(BACKEND, options, {core.kernel: core}, stalls=stalls)
 
     spec = BackendSpec(

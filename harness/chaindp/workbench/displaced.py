@@ -21,6 +21,9 @@ FOLLOWING = 3
 EVERY_WAY = 8
 """Of packets up to so many beats every way to lose some is tried; of longer ones, to lose or to keep one or two."""
 
+WORD = 4
+"""Bytes that two results do not have in common by chance, and the least that a core writes at once."""
+
 MOST_BEATS = 36
 MOST_PACKETS, MOST_PROBES = 5, 4
 """The shortest wrong packets of so many probes are tried."""
@@ -66,15 +69,13 @@ def _sources(seen: Seen, places: Sequence[int]) -> Iterator[int]:
         source = found
 
 
-def overwritten(core: Core, seen: Seen, packet: int) -> Displaced | None:
-    """A result that becomes a later packet's while it waits, from its first beat on or from a later one."""
-    cases, got, width = seen.probe.cases.cases, _came(seen, packet), core.output.bytes
-    own = cases[packet].expected
+def overwritten(seen: Seen, packet: int) -> Displaced | None:
+    """A result that becomes a later packet's while it waits, all of it or words of it, in its place or on the way."""
+    cases = seen.probe.cases.cases
+    own, got = set(_beats(cases[packet].expected, WORD)), set(_beats(_came(seen, packet), WORD))
     for index in range(packet + 1, len(cases)):
-        other = cases[index].expected
-        if len(other) == len(own) == len(got) and any(
-            got == own[:at] + other[at:] != own for at in range(0, len(own), width)
-        ):
+        other = set(_beats(cases[index].expected, WORD))
+        if got <= own | other and not got <= own:
             words = f"the result of packet {packet} is lost while it waits: that of packet {index} is written over it"
             return Displaced(True, words)
     return None
