@@ -174,8 +174,8 @@ MUTANTS = [
     ),
     Mutant(
         "padding_at_the_end",
-        "wrong padding at the end of a block",
-        "wrong: messages of 135, 271, 407 bytes",
+        "wrong padding byte",
+        "gets 0x00, and must get 0x80; wrong: messages of 128, 129, 130, 131, 132, 133, 134, 135, 271, 407 bytes",
         ((ENGINE, "((last & i == 16) ? 64'h8000000000000000 : 64'h0)", "64'h0"),),
     ),
     Mutant(
@@ -443,7 +443,7 @@ MUTANTS = [
     Mutant(
         "partial_beats",
         "wrong last beat",
-        "wrong: messages of 1, 7, 9, ",
+        "wrong: messages of 1, 2, 3, 5, 6, 7, 9, ",
         ((STREAM, ".bytes((phase == CLOSE) ? 3'd0 : count)", ".bytes((phase == CLOSE) ? 3'd0 : count & 3'd4)"),),
     ),
     Mutant(
