@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -570,3 +571,27 @@ def test_our_cores_hold_in_every_configuration(path: Path, capsys: pytest.Captur
     assert [one["cause"] for one in document["configurations"]] == [None] * len(document["configurations"])
     assert status == 0
     assert document["holds"]
+
+
+def narrowed(core: str, configuration: str, **options: object) -> Core:
+    """One of our cores, described as one that takes less."""
+    described = load_core(REPOSITORY / "hdl" / core / "core.toml", configuration)
+    return replace(described, options={**described.options, **options})
+
+
+@pytest.mark.parametrize(
+    ("core", "sizes"),
+    [
+        (narrowed("merkle", "root_only", max_depth=3), {1, 2, 3, 4, 5, 6, 7, 8}),
+        (narrowed("ntt", "small", min_log2_size=3, max_log2_size=3), {8}),
+        (narrowed("ntt", "", min_log2_size=10, max_log2_size=10), {1024}),
+    ],
+    ids=["shallow trees", "one size", "one large size"],
+)
+def test_a_core_is_sent_no_size_that_its_description_refuses(core: Core, sizes: set[int]) -> None:
+    for found in (cases.edge_cases(core, 0), cases.many_cases(core, 0), cases.large_cases(core, 0)):
+        assert {case.size for case in found.cases} <= sizes
+    assert {case.size for case in cases.edge_cases(core, 0).cases} == sizes
+    conformity = conform_core(core, 1.0, True, False)
+    assert conformity.holds
+    assert "options.m" in conformity.to_dict()["not_run"]

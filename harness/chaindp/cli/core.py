@@ -146,6 +146,8 @@ def _print_check(result: CheckResult) -> None:
             told = f"{bad} of {len(seen.probe.cases)} packets wrong or missing"
             told += "".join(f"; {fault}" for fault in seen.transfer.faults[:1])
             rows.append([f"  {seen.probe.name}", "FAILED", told])
+    if result.conformity is not None and result.conformity.not_run:
+        rows.append(["conformance", "not run", result.conformity.not_run])
     for name, conformance in result.conformity.runs.items() if result.conformity is not None else ():
         counts = conformance.to_dict()
         told = f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"

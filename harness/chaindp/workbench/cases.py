@@ -26,6 +26,7 @@ __all__ = [
     "Cases",
     "case_of",
     "edge_cases",
+    "fitting",
     "golden_packet",
     "large_cases",
     "many_cases",
@@ -170,7 +171,8 @@ def many_cases(core: Core, seed: int) -> Cases:
     """Hundreds of short packets: what happens after so many, and not before, shows in these."""
     rng = np.random.default_rng(seed)
     make = _maker(core, rng)
-    sizes = [size for size in _sizes(core) if size <= SHORT[core.kernel]]
+    everything = _sizes(core)
+    sizes = [size for size in everything if size <= SHORT[core.kernel]] or everything[:1]
     distinct = [make(sizes[index % len(sizes)]) for index in range(DISTINCT)]
     return Cases(tuple(distinct[index] for index in rng.integers(0, DISTINCT, MANY)))
 
@@ -181,9 +183,9 @@ def large_cases(core: Core, seed: int) -> Cases:
     if core.kernel in BLOCK:
         sizes = [1_000, 4_097, 20_011]
     elif core.kernel in ("merkle_tree", "merkle_root"):
-        sizes = [100, 257, 512]
+        sizes = fitting(core, [100, 257, 512])
     elif core.kernel == "ntt":
-        sizes = [1 << bits for bits in range(LARGEST_TRANSFORM + 1, int(core.options["max_log2_size"]) + 1)]
+        sizes = fitting(core, [1 << bits for bits in range(LARGEST_TRANSFORM + 1, 28)])
     else:
         sizes = [WIDTH] * 64
     return Cases(tuple(make(size) for size in sizes))
@@ -219,11 +221,19 @@ def _sizes(core: Core) -> list[int]:
             edges |= {blocks * block - 1, blocks * block, blocks * block + 1}
         return sorted({*edges, 4 * block + beat + 3})
     if core.kernel in ("merkle_tree", "merkle_root"):
-        return list(LEAVES)
+        return fitting(core, LEAVES)
     if core.kernel == "poseidon2":
         return [WIDTH] * 12
-    largest = min(int(core.options["max_log2_size"]), LARGEST_TRANSFORM)
-    return [1 << bits for bits in range(largest + 1)]
+    least = int(core.options["min_log2_size"])
+    return fitting(core, [1 << bits for bits in range(max(LARGEST_TRANSFORM, least) + 1)])
+
+
+def fitting(core: Core, sizes: Sequence[int]) -> list[int]:
+    """Of numbers of leaves, or of lengths of a transform that are powers of two, those that the core takes."""
+    if core.kernel in ("merkle_tree", "merkle_root"):
+        return [size for size in sizes if size <= 1 << int(core.options["max_depth"])]
+    least, most = int(core.options["min_log2_size"]), int(core.options["max_log2_size"])
+    return [size for size in sizes if 1 << least <= size <= 1 << most]
 
 
 def _counts(beat: int) -> set[int]:

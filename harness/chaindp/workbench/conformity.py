@@ -48,6 +48,9 @@ PATTERNS: Mapping[str, Stalls | None] = MappingProxyType(
 )
 """The runs of the suite: how the host holds up every call."""
 
+SUITE_DEPTH = 21
+"""log2 of the most leaves that the suite asks for."""
+
 STALLED_SHARE = 0.4
 """A run with stalls has this part of the time that the one without them has."""
 
@@ -61,10 +64,14 @@ OF_THE_HOST = (
 
 @dataclass(frozen=True, slots=True)
 class Conformity:
-    """The suite's results, and the packets of the first call that went wrong in each run, by how the host stalled."""
+    """The suite's results, and the packets of the first call that went wrong in each run, by how the host stalled.
+
+    not_run: why there are none, where the suite asks for what this core refuses by its description
+    """
 
     runs: Mapping[str, ConformanceResult]
     wrong: Mapping[str, Cases] = field(default_factory=dict)
+    not_run: str = ""
 
     @property
     def holds(self) -> bool:
@@ -93,6 +100,7 @@ class Conformity:
             "failures": [asdict(failure) for failure in self.failures],
             "runs": rows,
             "left_out": list(OF_THE_HOST),
+            "not_run": self.not_run or None,
         }
 
 
@@ -103,6 +111,9 @@ def conform_core(
 
     budget_s: about how many seconds the open-ended tests of the run without stalls may take
     """
+    refused = _refused(core)
+    if refused:
+        return Conformity({}, not_run=refused)
     installed = load_plugins()
     names = list(PATTERNS)
     chosen = names[:1] if known_bad else names[:2] if quick else names
@@ -164,6 +175,17 @@ def core_registry(installed: Registry, core: Core, stalls: Stalls | None, latest
         kernels=MappingProxyType({**installed.kernels, core.kernel: kernel}),
         providers=MappingProxyType({**installed.providers, ("backend", BACKEND): str(core.path)}),
     )
+
+
+def _refused(core: Core) -> str:
+    """What the suite asks for that a core refuses; of limits it can be told the largest transform only."""
+    if core.kernel in TREES and int(core.options["max_depth"]) < SUITE_DEPTH:
+        most = core.options["max_depth"]
+        return f"the suite builds trees of up to {SUITE_DEPTH} levels, and options.max_depth is {most}"
+    if core.kernel == "ntt" and int(core.options["min_log2_size"]):
+        least = core.options["min_log2_size"]
+        return f"the suite transforms rows from one element on, and options.min_log2_size is {least}"
+    return ""
 
 
 def _attributes(core: Core) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 from chaindp.cores.description import Core
 from chaindp.cores.simulation import Simulation, Transfer
 from chaindp.kernels import BUILTIN, KernelSpec
-from chaindp.workbench.cases import NODE, Cases, same_size
+from chaindp.workbench.cases import NODE, Cases, fitting, same_size
 
 __all__ = ["REFERENCE", "Faulty", "Figure", "Figures", "interval", "measure"]
 
@@ -92,11 +92,11 @@ def _sizes(core: Core) -> list[int]:
     if core.kernel == "sha256":
         return [0, 32, 55, 64, 128, 1024, 16_384]
     if core.kernel in ("merkle_tree", "merkle_root"):
-        return [1, 2, 16, 256, 1024]
+        return fitting(core, [1, 2, 16, 256, 1024])
     if core.kernel == "poseidon2":
         return [16]
-    largest = int(core.options["max_log2_size"])
-    return sorted({1 << min(bits, largest) for bits in (4, 8, 10, 12, 16)})
+    least, most = int(core.options["min_log2_size"]), int(core.options["max_log2_size"])
+    return sorted({1 << min(max(bits, least), most) for bits in (4, 8, 10, 12, 16)})
 
 
 def _run(core: Core, simulation: Simulation, cases: Cases) -> Transfer:
