@@ -588,6 +588,7 @@ def test_a_run_measures_the_kernels_that_the_backend_served(tmp_path: Path) -> N
     assert "trie_hash: tested " in " ".join((Path(document["path"]) / "summary.txt").read_text().split())
 
 
+@pytest.mark.slow
 def test_a_run_without_time_for_it_says_so(tmp_path: Path) -> None:
     document = run_command(tmp_path, "pass", "--break-even", "0")
     assert document["break_even"] == []
@@ -598,6 +599,7 @@ def test_a_run_without_time_for_it_says_so(tmp_path: Path) -> None:
     assert (row["status"], row["reason"]) == ("skipped", "not measured: --break-even is 0")
 
 
+@pytest.mark.slow
 def test_a_run_whose_backend_is_wrong_has_nothing_to_measure(tmp_path: Path) -> None:
     document = run_command(tmp_path, "result = result[:-1]", status=1)
     assert document["break_even"] == []

@@ -46,7 +46,7 @@ def test_every_variant_differs_from_the_right_hash(name: str, slips: object) -> 
     assert not (digests == right).all(axis=1).any()
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(st.integers(0, len(KECCAK.words) - 1))
 def test_every_slip_of_keccak_is_named(index: int) -> None:
     which = np.array([index])
@@ -55,7 +55,7 @@ def test_every_slip_of_keccak_is_named(index: int) -> None:
     assert found.kind in KECCAK_SLIPS
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(st.integers(0, len(SHA.words) - 1))
 def test_every_slip_of_sha256_is_named(index: int) -> None:
     which = np.array([index])

@@ -109,9 +109,9 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
     "arguments",
     [
         ("--mode", "model", "--levels", "0-4"),
-        ("--block-txs", "77", "--levels", "0,4"),
+        pytest.param(("--block-txs", "77", "--levels", "0,4"), marks=pytest.mark.slow),
         pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
-        ("--threads", "3", "--levels", "3-4"),
+        pytest.param(("--threads", "3", "--levels", "3-4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "pipelining", "--levels", "4"), marks=pytest.mark.slow),
         ("--ablate", "parallel_merkleization", "--levels", "4"),
     ],
@@ -219,7 +219,12 @@ result[-first % 10_000 :: 10_000].reshape(-1)[5:6] ^= 0x10
             id="wrong only after a while",
         ),
         pytest.param("args[0][0] ^= 1", "a call changes its arguments", id="changes its arguments"),
-        pytest.param("raise RuntimeError('device\\nlost')", "failed: RuntimeError: device lost", id="raises"),
+        pytest.param(
+            "raise RuntimeError('device\\nlost')",
+            "failed: RuntimeError: device lost",
+            id="raises",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "result = result.astype(np.float64)", "returned float64", id="wrong dtype", marks=pytest.mark.slow
         ),

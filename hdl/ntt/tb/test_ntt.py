@@ -97,7 +97,7 @@ async def sizes(dut) -> None:
 async def stalls(dut, source, sink) -> None:
     bench = await StreamBench.start(dut, source, sink)
     rows: list[list[int]] = []
-    while sum(map(len, rows)) < 150:
+    while sum(map(len, rows)) < 60:
         size = a_size(bench.rng)
         rows += [a_row(bench.rng, size) for _ in range(bench.rng.randint(1, 3))]
     await check(bench, rows)
