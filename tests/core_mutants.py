@@ -311,9 +311,30 @@ MUTANTS = [
     ),
     Mutant(
         "reset_while_showing",
-        "output valid during reset",
-        "cycles after beat",
+        "reset keeps state",
+        "what was in the core outlasts the reset",
         ((STREAM, "            phase  <= FEED;\n", "            if (phase != SHOW) phase <= FEED;\n"),),
+    ),
+    Mutant(
+        "first_packet",
+        "reset keeps state",
+        "the first packet after power-up",
+        (
+            (STREAM, "reg  [255:0] result;", "reg  [255:0] result;\n    reg          begun = 1'b0;"),
+            (STREAM, "result <= digest;", "result <= digest ^ {255'b0, ~begun};\n begun <= 1'b1;"),
+        ),
+    ),
+    Mutant(
+        "described_as_sha256",
+        "another kernel",
+        "the digests are those of keccak256",
+        ((DESCRIPTION, 'kernel = "keccak256"', 'kernel = "sha256"'),),
+    ),
+    Mutant(
+        "reset_of_the_other_level",
+        "hang",
+        'nothing has ever come out: is reset.active = "low" right',
+        ((DESCRIPTION, 'active = "high"', 'active = "low"'),),
     ),
     Mutant(
         "hang",

@@ -21,6 +21,9 @@ Command = Callable[..., Any]
 
 DAY_S = 86400
 
+FAILED_SHOWN = 3
+"""Probes of a kind that are told of one by one."""
+
 VCD_FOLDER = Path("results/cores")
 
 STEPS, QUICK_STEPS = 110, 58
@@ -77,6 +80,7 @@ def core() -> None:
     metavar="S",
     help="About how many seconds the open-ended tests of the conformance suite may take.",
 )
+@click.option("--strict", is_flag=True, help="A core that Verilator warns of does not hold.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all random input.")
 @click.option(
     "--vcd",
@@ -92,6 +96,7 @@ def check(
     every: bool,
     quick: bool,
     budget: float,
+    strict: bool,
     seed: int,
     vcd: Path,
     as_json: bool,
@@ -110,7 +115,7 @@ def check(
         raise click.UsageError("--all and --config: name one configuration, or all of them")
     first = load_core(path, configuration)
     cores = [first, *(load_core(path, name) for name in first.configurations)] if every else [first]
-    options = CheckOptions(budget_s=budget, seed=seed, quick=quick, vcd=vcd)
+    options = CheckOptions(budget_s=budget, seed=seed, quick=quick, strict=strict, vcd=vcd)
     results = []
     with output.progress("check", len(cores) * (QUICK_STEPS if quick else STEPS)) as advance:
         for one in cores:
@@ -124,15 +129,16 @@ def check(
         output.emit({"configurations": documents, "holds": all(r.holds for r in results)} if every else documents[0])
     else:
         for result in results:
-            _print_check(result)
+            _print_check(result, strict)
     return 0 if all(result.holds for result in results) else 1
 
 
-def _print_check(result: CheckResult) -> None:
+def _print_check(result: CheckResult, strict: bool) -> None:
     core = result.core
     rows: list[list[object]] = []
     warnings = len(result.lint)
-    rows.append(["lint", "FAILED" if warnings else "ok", f"{warnings} warnings" if warnings else "verilator -Wall"])
+    verdict = ("FAILED" if strict else "warnings") if warnings else "ok"
+    rows.append(["lint", verdict, f"{warnings} of verilator -Wall" if warnings else "verilator -Wall"])
     kinds = dict.fromkeys(seen.probe.kind for seen in result.probes)
     for kind in kinds:
         probes = [seen for seen in result.probes if seen.probe.kind is kind]
@@ -141,11 +147,13 @@ def _print_check(result: CheckResult) -> None:
         failed = [seen for seen in probes if not seen.holds]
         told = f"{len(probes)} probe{'s' if len(probes) > 1 else ''}, {packets} packets, {cycles:,} cycles"
         rows.append([str(kind), "FAILED" if failed else "ok", told])
-        for seen in failed:
+        for seen in failed[:FAILED_SHOWN]:
             bad = len(seen.wrong) + len(seen.missing)
             told = f"{bad} of {len(seen.probe.cases)} packets wrong or missing"
             told += "".join(f"; {fault}" for fault in seen.transfer.faults[:1])
             rows.append([f"  {seen.probe.name}", "FAILED", told])
+        if len(failed) > FAILED_SHOWN:
+            rows.append([f"  and {len(failed) - FAILED_SHOWN} more", "FAILED", "--json has all of them"])
     if result.conformity is not None and result.conformity.not_run:
         rows.append(["conformance", "not run", result.conformity.not_run])
     for name, conformance in result.conformity.runs.items() if result.conformity is not None else ():
@@ -156,6 +164,9 @@ def _print_check(result: CheckResult) -> None:
     output.table(f"Check of {core.label} ({core.kernel}), {result.seconds:.0f} s", ("what", "verdict", ""), rows)
     for message in result.lint:
         click.echo(f"lint {message}")
+    if result.lint:
+        codes = ", ".join(f'"{code}"' for code in sorted({*result.core.lint_off, *(one.code for one in result.lint)}))
+        click.echo(f"to leave these out: lint_off = [{codes}]")
     for failure in result.conformity.failures if result.conformity is not None else ():
         click.echo(f"FAILED {failure.test}: {failure.reason}")
     if result.figures is not None:
@@ -170,7 +181,8 @@ def _print_check(result: CheckResult) -> None:
             click.echo(f"  waveforms: {result.vcd} ({result.vcd_note})")
         elif result.vcd_note:
             click.echo(f"  no waveforms: {result.vcd_note}")
-    click.echo(f"{core.label}: {'holds' if result.holds else 'does not hold'}")
+    warned = f", with {warnings} warnings of its lint" if warnings and result.holds else ""
+    click.echo(f"{core.label}: {'holds' if result.holds else 'does not hold'}{warned}")
 
 
 def _print_figures(result: CheckResult) -> None:

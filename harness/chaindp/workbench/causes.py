@@ -49,6 +49,7 @@ UNINITIALIZED = "uninitialized state"
 KEPT = "state kept between packets"
 LEVELS = "wrong level of nodes"
 SIDE = "padding on the wrong side"
+KERNEL = "another kernel"
 PERMUTATION = "wrong permutation"
 BLOCK_END = "wrong padding at the end of a block"
 BLOCKS = "wrong chaining of blocks"
@@ -76,7 +77,7 @@ NO_END = re.compile(r"converge", re.IGNORECASE)
 """What Verilator says of signals that go round in a circle."""
 
 ENOUGH = 4
-"""Messages that have to be padded twice, or not at all, for that to be the cause."""
+"""Messages that have to be padded twice, not at all, or hashed by another hash for that to be the cause."""
 
 SHOWN = 12
 """How many sizes a sentence lists."""
@@ -121,10 +122,23 @@ def _plain(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Caus
     if fault is None or (seen.wrong and seen.transfer.finished[seen.wrong[0]] < fault.cycle and not _is_stuck(seen)):
         return _wrong(core, seen, all_seen, run)
     if fault.kind is Kind.HANG:
-        return Cause(HANG, str(fault), seen)
+        return Cause(HANG, f"{fault}{_how_far(core, seen)}", seen)
     if fault.kind in (Kind.SPURIOUS, Kind.EXTRA):
         return Cause(SPURIOUS, str(fault), seen)
     return Cause(_by_itself(fault), str(fault), seen)
+
+
+def _how_far(core: Core, seen: Seen) -> str:
+    """What a core that hangs has taken and given, where that says more than the handshake does."""
+    told = ""
+    if (seen.transfer.accepted >= 0).all():
+        told = f"; all {len(seen.probe.cases)} packets went in, and {len(seen.missing)} never came out"
+    elif not seen.transfer.in_beats:
+        told = "; no beat has ever gone in"
+    if not seen.transfer.out_beats:
+        level = "low" if core.reset.active_low else "high"
+        told += f'; nothing has ever come out: is reset.active = "{level}" right, and clock.port the clock?'
+    return told
 
 
 def _by_itself(fault: Fault) -> str:
@@ -225,7 +239,7 @@ def _wrong(core: Core, seen: Seen, all_seen: Sequence[Seen], run: Alone) -> Caus
         got = ", ".join(map(str, seen.levels[first][:SHOWN]))
         words = f"packet {first} ({cases.cases[first].name}): nodes are right, and their levels (tuser) are {got}"
         return Cause(LEVELS, words, seen)
-    alone = _right_alone(seen, run)
+    alone = _right_alone(seen, run) or _only_the_first(seen)
     if alone is not None:
         return alone
     recognized = recognize(core, seen)
@@ -282,6 +296,19 @@ def _right_alone(seen: Seen, run: Alone) -> Cause | None:
     return Cause(KEPT, words, seen)
 
 
+def _only_the_first(seen: Seen) -> Cause | None:
+    """Whether but the first packet after power-up is wrong, and one of the same size after it right."""
+    cases, [first] = seen.probe.cases.cases, seen.wrong if len(seen.wrong) == 1 else [-1]
+    again = [index for index, case in enumerate(cases) if index and case.size == cases[0].size]
+    if first != 0 or seen.missing or not again:
+        return None
+    words = (
+        f"the first packet after power-up ({cases[0].name}) comes out wrong, and packet {again[0]} of the same size "
+        "right: the reset does not set all that the first packet needs"
+    )
+    return Cause(RESET, words, seen)
+
+
 def recognize(core: Core, seen: Seen) -> Recognized | None:
     """What wrong results are the right results of; None where nothing known fits."""
     whole = _samples(seen, range(len(seen.outputs)))
@@ -295,7 +322,7 @@ def recognize(core: Core, seen: Seen) -> Recognized | None:
     if ordered is not None:
         return ordered
     if core.kernel in GOLDEN_HASHES:
-        return _padded_elsewhere(core, seen) or recognize_hash(core.kernel, whole)
+        return _padded_elsewhere(core, seen) or _another_hash(core, whole) or recognize_hash(core.kernel, whole)
     if core.kernel in ("merkle_tree", "merkle_root"):
         roots = [Sample(one.sent, one.expected[-32:], one.got[-32:]) for one in whole]
         return recognize_tree(str(core.options["hash"]), roots)
@@ -303,6 +330,14 @@ def recognize(core: Core, seen: Seen) -> Recognized | None:
     field = str(core.options["field"])
     found = recognize_poseidon2(pairs, field) if core.kernel == "poseidon2" else recognize_ntt(pairs, field)
     return Recognized(*found) if found else None
+
+
+def _another_hash(core: Core, samples: Sequence[Sample]) -> Recognized | None:
+    """Digests that are another kernel's."""
+    for name, golden in GOLDEN_HASHES.items():
+        if name != core.kernel and all(golden(sample.sent) == sample.got for sample in samples[:ENOUGH]):
+            return Recognized(KERNEL, f'the digests are those of {name}: kernel is "{core.kernel}"')
+    return None
 
 
 def _padded_elsewhere(core: Core, seen: Seen) -> Recognized | None:

@@ -29,14 +29,16 @@ class CheckOptions:
     """How thorough a check is.
 
     budget_s: about how many seconds the open-ended tests of a conformance run may take
-    quick:    fewer probes; of the conformance suite one run without stalls and one with, and none where lint or the
+    quick:    fewer probes; of the conformance suite one run without stalls and one with, and none where the
               probes have found something
+    strict:   whether a warning of the lint is a reason not to hold
     vcd:      the folder for the waveforms of a failure; None: none are written
     """
 
     budget_s: float = 5.0
     seed: int = 0
     quick: bool = False
+    strict: bool = False
     vcd: Path | None = None
 
 
@@ -58,7 +60,7 @@ class CheckResult:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong with the core, its lint included."""
+        """Whether nothing is wrong with the core; its lint counts where that was asked for."""
         return self.cause is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,11 +135,11 @@ def check(core: Core, options: CheckOptions, advance: Callable[[str], None] = la
             advance(STEPS[5])
             _measure(core, options, result, bench)
     wrong = result.cause is not None
-    if not (options.quick and (wrong or result.lint)):
+    if not (options.quick and wrong):
         result.conformity = conform_core(core, options.budget_s, options.quick, wrong, advance)
         if not wrong and not result.conformity.holds:
             result.cause = _by_probe(core, result)
-    if result.cause is None and result.lint:
+    if result.cause is None and result.lint and options.strict:
         more = f" (and {len(result.lint) - 1} more)" if len(result.lint) > 1 else ""
         result.cause = Cause(LINT, f"{result.lint[0]}{more}")
     _explain(core, options, result)

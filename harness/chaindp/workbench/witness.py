@@ -83,12 +83,12 @@ def witness_of(seen: Seen) -> Witness:
     transfer = seen.transfer
     bad = sorted({*seen.wrong, *seen.missing})
     fault = seen.fault
-    if fault is not None and not (seen.wrong and seen.wrong[0] == bad[0]):
-        packet = min(fault.packet, len(seen.probe.cases) - 1)
+    # Whichever came first: what is wrong later may follow from it.
+    if fault is not None and not (seen.wrong and transfer.finished[seen.wrong[0]] < fault.cycle):
+        packet, cycle = min(fault.packet, len(seen.probe.cases) - 1), fault.cycle
     else:
-        packet = bad[0]
-    finished = int(transfer.finished[packet])
-    cycle = finished if finished >= 0 and packet in seen.wrong else fault.cycle if fault is not None else finished
+        packet = seen.wrong[0] if seen.wrong else bad[0]
+        cycle = int(transfer.finished[packet])
     earlier = [int(value) for value in transfer.accepted[:packet] if value >= 0]
     return Witness(
         seen=seen,
