@@ -35,6 +35,7 @@ def seen(kind: Class, outputs: Sequence[bytes | None] = RIGHT, *faults: Fault, c
         in_stalls=0,
         out_stalls=0,
         latency=0,
+        lost=np.zeros(len(came), dtype=bool),
         accepted=cycles - 40,
         finished=np.where([output is None for output in outputs], -1, cycles),
         in_beats=0,
