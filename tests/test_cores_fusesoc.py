@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaindp.cores import load_core
@@ -313,6 +313,7 @@ def test_without_pyyaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_files(write(folder, GOOD))
 
 
+@settings(max_examples=25)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 40), st.text(max_size=6))
 def test_a_file_with_a_piece_replaced_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, at: int, length: int, text: str

@@ -68,6 +68,7 @@ def transfer_of(packets: Sequence[bytes], user: Sequence[int] | None = None) -> 
         in_stalls=0,
         out_stalls=0,
         latency=0,
+        lost=np.zeros(len(packets), dtype=bool),
         accepted=nothing,
         finished=nothing,
         in_beats=0,

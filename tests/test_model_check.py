@@ -119,7 +119,9 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize(("levels", "mode"), [((4, 5), "model"), ((5,), "model"), ((5,), "live")])
+@pytest.mark.parametrize(
+    ("levels", "mode"), [pytest.param((4, 5), "model", marks=pytest.mark.slow), ((5,), "model"), ((5,), "live")]
+)
 def test_what_is_recorded_is_of_blocks_that_a_backend_has_not_seen(
     registry: Registry, levels: tuple[int, ...], mode: str
 ) -> None:
@@ -208,7 +210,7 @@ def test_the_range_of_the_error_is_in_the_ladder(ladder_run: Run) -> None:
         assert found == [min(values), max(values)]
 
 
-@pytest.mark.parametrize("levels", [(0,), (3,)])
+@pytest.mark.parametrize("levels", [(0,), pytest.param((3,), marks=pytest.mark.slow)])
 def test_the_wait_for_the_network_is_that_of_the_schedule(registry: Registry, levels: tuple[int]) -> None:
     """Blocks are ordered far apart, and a pass in model mode does not wait in earnest."""
     found = Run(registry, levels=levels, slot_s=1.0)

@@ -113,7 +113,7 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
         pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
         pytest.param(("--threads", "3", "--levels", "3-4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "pipelining", "--levels", "4"), marks=pytest.mark.slow),
-        ("--ablate", "parallel_merkleization", "--levels", "4"),
+        pytest.param(("--ablate", "parallel_merkleization", "--levels", "4"), marks=pytest.mark.slow),
     ],
     ids=lambda arguments: " ".join(arguments),
 )
@@ -217,6 +217,7 @@ result[-first % 10_000 :: 10_000].reshape(-1)[5:6] ^= 0x10
             "if name == 'merkle_tree' and first > 3000:\n    result = result.copy()\n    result[-1, 0] ^= 1",
             "merkle_tree: 1 of",
             id="wrong only after a while",
+            marks=pytest.mark.slow,
         ),
         pytest.param("args[0][0] ^= 1", "a call changes its arguments", id="changes its arguments"),
         pytest.param(

@@ -722,7 +722,9 @@ def test_a_call_that_the_model_of_platforms_does_not_explain_is_not_planned_for_
         call.simulated = kept
 
 
-@pytest.mark.parametrize("mode", [{"levels": (5,)}, {"levels": (5,), "ablate": ("pipelining",)}])
+@pytest.mark.parametrize(
+    "mode", [pytest.param({"levels": (5,)}, marks=pytest.mark.slow), {"levels": (5,), "ablate": ("pipelining",)}]
+)
 def test_a_device_at_a_clock_of_one_hertz_is_scheduled_as_any_other(registry: Registry, mode: dict[str, Any]) -> None:
     """Its calls take days, and what the host does in between takes microseconds."""
     config = RunConfig(
