@@ -29,6 +29,8 @@ __all__ = ["CORES", "HDL", "cache_folder", "configurations", "missing_tools", "r
 HDL = Path(__file__).parents[2]
 CORES = sorted(path.parent.name for path in HDL.glob("*/core.toml"))
 """The names of our cores: the folders that have a description."""
+ASSERTION = re.compile(r"Assertion failed in .*")
+"""Of the RTL, as Verilator says it."""
 
 
 def missing_tools() -> str:
@@ -81,10 +83,11 @@ def run(
         runner = _build(described, tools, folder, waves)
         coverage_file = folder / f"coverage-{seed}.json"
         coverage_file.unlink(missing_ok=True)
-        (folder / f"results-{seed}.xml").unlink(missing_ok=True)
         results, log = folder / f"results-{seed}.xml", folder / f"test-{seed}.log"
-        # It exits where a test fails; which one is said below.
-        with contextlib.suppress(SystemExit):
+        results.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+        # It exits where a test fails, and raises where the RTL ends the simulation; which of them is said below.
+        with contextlib.suppress(SystemExit, RuntimeError):
             runner.test(
                 test_module=f"test_{core}",
                 hdl_toplevel=described.top,
@@ -102,6 +105,8 @@ def run(
                 log_file=log,
                 test_filter=test_filter,
             )
+        if said := ASSERTION.search(log.read_text(errors="replace") if log.exists() else ""):
+            raise AssertionError(f"{described.label}: {said.group()}; see {log}")
         if not results.exists():
             raise AssertionError(f"{described.label}: cocotb did not come to an end; see {log}")
         cases = list(ElementTree.parse(results).iter("testcase"))
