@@ -12,8 +12,9 @@
 // round a cycle), and with two rounds a cycle in 95 % from 2^8 on.
 // Pipelined = 1 (merkle_pipeline): a leaf and a node every cycle (Keccak-256), or every second one
 // (SHA-256), and the latency of the hash core for each level of the path from the last leaf to the
-// root (a tree alone takes about 30 cycles a level more than its nodes do, Keccak-256), during which the next tree comes in (EmitNodes = 0) or waits (EmitNodes = 1). A tree alone keeps
-// the pipeline full in 78 % of its cycles for 2^10 leaves and 92 % for 2^12 (Keccak-256).
+// root (a tree alone takes about 30 cycles a level more than its nodes do, Keccak-256), during which
+// the next tree comes in (EmitNodes = 0) or waits (EmitNodes = 1). A tree alone keeps the pipeline
+// full in 78 % of its cycles for 2^10 leaves and 92 % for 2^12 (Keccak-256).
 // Nodes leave before the last leaf has come in; back-pressure on them, and a busy hash core, hold the
 // leaves back.
 module merkle
