@@ -359,7 +359,7 @@ def test_bytes_of_the_next_transaction_are_never_read(kind):
         decode_transactions(joined)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(transactions(), st.data())
 def test_mutations_raise_only_input_errors_and_what_is_accepted_is_canonical(case, data):
     kind, fields, signature = case

@@ -434,6 +434,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_revisions_of_a_plugin_are_compared(plugin: Path, tmp_path: Path) -> None:
     done = command(
         "compare",

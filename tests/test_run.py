@@ -219,7 +219,9 @@ result[-first % 10_000 :: 10_000].reshape(-1)[5:6] ^= 0x10
             id="wrong only after a while",
             marks=pytest.mark.slow,
         ),
-        pytest.param("args[0][0] ^= 1", "a call changes its arguments", id="changes its arguments"),
+        pytest.param(
+            "args[0][0] ^= 1", "a call changes its arguments", id="changes its arguments", marks=pytest.mark.slow
+        ),
         pytest.param(
             "raise RuntimeError('device\\nlost')",
             "failed: RuntimeError: device lost",

@@ -583,6 +583,7 @@ def test_reports_name_the_platform_and_the_models_error_beside_modelled_figures(
     assert max(map(len, summary.splitlines())) <= 118
 
 
+@pytest.mark.slow
 def test_without_the_lock_and_with_a_general_backend(site: Path, tmp_path: Path) -> None:
     options = ("--mode", "model", "--no-lock", "--cores", "64", "--levels", "5", "--backend", "sim")
     done = chaindp("run", *SMALL, *options, "--out", str(tmp_path), "--json", site=site)
