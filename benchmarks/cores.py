@@ -1,11 +1,11 @@
-"""Performance, area and verification of every configuration of our cores: the tables of hdl/README.md.
+"""Performance, area and verification of every configuration of our cores: the table of hdl/README.md.
 
 Run from the repository's root: ``python benchmarks/cores.py [LABEL...] [--seeds 1,2,3] [--time-limit S] [--jobs N]``.
 
 For each configuration, what ``chaindp core check --quick`` and ``chaindp core synth`` find is kept in
-``results/hdl.json``, and the tables between the marks of hdl/README.md are written from that file. A configuration
-whose RTL and description are those of its row is left out, unless it is named (``keccak-pipelined``): synthesis and
-three placements take minutes each, and hours for the large ones. ``--tables`` writes the tables only. Exit status 1
+``results/hdl.json``, and the table between the marks of hdl/README.md is written from that file. A configuration
+whose RTL is that of its row is left out, unless it is named (``keccak-pipelined``): synthesis and
+three placements take minutes each, and hours for the large ones. ``--table`` writes the table only. Exit status 1
 where a check does not hold.
 """
 
@@ -41,6 +41,12 @@ def cores() -> Iterator[Core]:
             yield load_core(path, name)
 
 
+def measured() -> dict[str, Row]:
+    """What was measured so far, by label."""
+    found: dict[str, Row] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    return found
+
+
 def row_of(core: Core, seeds: tuple[int, ...], limit_s: float, jobs: int) -> Row:
     """One configuration: verified, counted, synthesized, placed and routed."""
     verdict = check(core, CheckOptions(quick=True)).to_dict()
@@ -51,7 +57,6 @@ def row_of(core: Core, seeds: tuple[int, ...], limit_s: float, jobs: int) -> Row
         "rtl_hash": rtl_hash(core),
         "kernel": core.kernel,
         "input_bytes": core.input.bytes,
-        "clock_mhz": core.clock_mhz,
         "holds": verdict["holds"],
         "probe_packets": sum(probe["packets"] for probe in probes),
         "probe_cycles": sum(probe["cycles"] for probe in probes),
@@ -65,8 +70,8 @@ def row_of(core: Core, seeds: tuple[int, ...], limit_s: float, jobs: int) -> Row
 
 
 def stale(core: Core, row: Row | None) -> bool:
-    """Whether a row is not of this RTL, or not of this description."""
-    return row is None or row["rtl_hash"] != rtl_hash(core) or row["clock_mhz"] != core.clock_mhz
+    """Whether a row is not of this RTL; the clock that its description states follows from what is measured."""
+    return row is None or row["rtl_hash"] != rtl_hash(core)
 
 
 def _figure(row: Row, size: int) -> Row:
@@ -87,7 +92,7 @@ def cycles_of(row: Row) -> str:
 
 
 def latency_of(row: Row) -> str:
-    """Of an operation alone, the size with it."""
+    """Of an operation alone."""
     sizes = {"keccak256": 64, "sha256": 64, "merkle_tree": 256, "merkle_root": 256, "poseidon2": 16, "ntt": 1024}
     figure = _figure(row, sizes[row["kernel"]])
     return f"{figure['latency']:,}"
@@ -107,8 +112,8 @@ COLUMNS = (
 )
 
 
-def tables(rows: dict[str, Row]) -> str:
-    """The tables as Markdown, one row a configuration."""
+def table(rows: dict[str, Row]) -> str:
+    """The table as Markdown, a row a configuration, and which have none."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---:|---|" + "---:|" * 8 + "---|"]
     for label, row in rows.items():
         cells = ("luts", "ffs", "carries", "distributed_rams", "brams", "dsps")
@@ -120,6 +125,8 @@ def tables(rows: dict[str, Row]) -> str:
             f"| `{label}` | {row['input_bytes']} | {cycles_of(row)} | {latency_of(row)} | {' | '.join(counts)} | "
             f"{clock_of(row)} | {verdict} |"
         )
+    missing = [f"`{core.label}`" for core in cores() if core.label not in rows]
+    lines += ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
     return "\n".join(lines) + "\n"
 
 
@@ -130,11 +137,11 @@ def write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def write_tables(rows: dict[str, Row]) -> None:
-    """Put the tables in their place."""
+def write_table(rows: dict[str, Row]) -> None:
+    """Put the table in its place."""
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    write(README, before + BEGIN + "\n" + tables(rows) + "\n" + END + after)
+    write(README, before + BEGIN + "\n" + table(rows) + "\n" + END + after)
 
 
 def main() -> int:
@@ -144,17 +151,17 @@ def main() -> int:
     parser.add_argument("--seeds", default="1,2,3", help="of place and route")
     parser.add_argument("--time-limit", type=float, default=1800.0, metavar="S", help="of synthesis, and of each seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="seeds at work at once")
-    parser.add_argument("--tables", action="store_true", help="write the tables only")
+    parser.add_argument("--table", action="store_true", help="write the table only")
     options = parser.parse_args()
     known = {core.label: core for core in cores()}
     unknown = [label for label in options.labels if label not in known]
     if unknown:
         parser.error(f"no configuration {unknown[0]!r}; there is: {', '.join(known)}")
-    rows: dict[str, Row] = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    rows = measured()
     seeds = tuple(map(int, options.seeds.split(",")))
     for label, core in known.items():
         wanted = label in options.labels if options.labels else stale(core, rows.get(label))
-        if options.tables or not wanted:
+        if options.table or not wanted:
             continue
         started = time.monotonic()
         try:
@@ -166,7 +173,7 @@ def main() -> int:
         # After each, as the next one may take an hour.
         rows = {name: rows[name] for name in known if name in rows}
         write(FIGURES, json.dumps(rows, indent=1) + "\n")
-    write_tables(rows)
+    write_table(rows)
     return 0 if all(row["holds"] for row in rows.values()) else 1
 
 
