@@ -18,6 +18,7 @@ from chaindp.kernels.hashes import GOLDEN_HASHES
 from chaindp.kernels.merkle import level_offsets
 from chaindp.kernels.ntt import golden_transform
 from chaindp.kernels.poseidon2 import WIDTH, golden_permutation
+from chaindp.workbench.field_slips import bit_reversed
 from chaindp.workbench.keccak_slips import keccak_sponges
 from chaindp.workbench.sha256_slips import sha256_chains
 
@@ -148,7 +149,7 @@ def _transform(core: Core, content: bytes) -> bytes:
     bits = len(values).bit_length() - 1
     results = golden_transform(values, field.root_of_unity(bits), field.prime)
     if core.options["order"] == "bit_reversed":
-        results = [results[int(format(index, f"0{bits}b")[::-1], 2) if bits else 0] for index in range(len(results))]
+        results = bit_reversed(results)
     return _bytes(results)
 
 

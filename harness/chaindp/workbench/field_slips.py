@@ -14,7 +14,7 @@ from chaindp.kernels.fields import FIELDS, Field
 from chaindp.kernels.ntt import golden_transform
 from chaindp.kernels.poseidon2 import WIDTH, golden_permutation, instance_of, round_constants
 
-__all__ = ["FIELD_SLIPS", "recognize_ntt", "recognize_poseidon2"]
+__all__ = ["FIELD_SLIPS", "bit_reversed", "recognize_ntt", "recognize_poseidon2"]
 
 CANONICAL, FORM, ORDER, ROOT, SCALE, CONSTANT = (
     "not canonical",
@@ -69,8 +69,8 @@ def recognize_ntt(pairs: Sequence[Pair], field: str) -> tuple[str, str] | None:
         return [value * by % known.prime for value in values]
 
     variants: list[tuple[str, str, Transform]] = [
-        (ORDER, "results are in bit-reversed order (options.order)", lambda values: _bit_reversed(right(values))),
-        (ORDER, "the input is taken in bit-reversed order", lambda values: right(_bit_reversed(values))),
+        (ORDER, "results are in bit-reversed order (options.order)", lambda values: bit_reversed(right(values))),
+        (ORDER, "the input is taken in bit-reversed order", lambda values: right(bit_reversed(values))),
         (ROOT, "it is the inverse transform, without the division by n", inverted),
         (
             ROOT,
@@ -122,7 +122,8 @@ def _representations(field: Field, right: Transform) -> Iterator[tuple[str, str,
             yield FORM, words, lambda values, b=before, a=after: times(right(times(values, b)), a)  # type: ignore[misc]
 
 
-def _bit_reversed(values: Words) -> Words:
+def bit_reversed(values: Words) -> Words:
+    """2^k values, each where its index reads with its k bits in reverse."""
     bits = len(values).bit_length() - 1
     return [values[int(format(index, f"0{bits}b")[::-1], 2) if bits else 0] for index in range(len(values))]
 

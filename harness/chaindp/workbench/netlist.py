@@ -91,7 +91,7 @@ def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float) ->
     """
     _check_parameters(core)
     (work / "synth.ys").write_text(_script(core, work, frontend), encoding="utf-8")
-    finished = run_task(eda.YOSYS.task(["-q", "-s", "/work/synth.ys"], work, "yosys.log", limit_s))
+    finished = run_task(eda.YOSYS.task(["-q", "-s", eda.work_path("synth.ys")], work, "yosys.log", limit_s))
     if finished.timed_out:
         return Netlist("timeout", f"synthesis was ended after {limit_s:g} s (--time-limit)", finished.seconds)
     if finished.status != 0:
@@ -127,7 +127,7 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
         words += [word for name, value in core.defines.items() for word in ("-D", f"{name}={value}")]
         words += [word for name, value in core.parameters.items() for word in ("-G", f"{name}={verilog_value(value)}")]
         (work / "slang.f").write_text("\n".join(map(_quoted, [*words, *sources])) + "\n", encoding="utf-8")
-        read = "read_slang -f /work/slang.f"
+        read = f"read_slang -f {eda.work_path('slang.f')}"
     else:
         options = [f"-I{_quoted(folder)}" for folder in folders]
         options += [f"-D{name}={value}" for name, value in core.defines.items()]
@@ -138,7 +138,8 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
             reads.append(" ".join(["read_verilog", *([] if old else ["-sv"]), *options, _quoted(source)]))
         read = "\n".join(reads)
         read += f"\nhierarchy -check -top {core.top}{chosen}"
-    return f"{read}\nsynth_ecp5 -top {core.top} -json /work/netlist.json\ntee -q -o /work/stat.json stat -json\n"
+    netlist, stat = eda.work_path("netlist.json"), eda.work_path("stat.json")
+    return f"{read}\nsynth_ecp5 -top {core.top} -json {netlist}\ntee -q -o {stat} stat -json\n"
 
 
 def _bits(value: int | bool | str) -> str:

@@ -53,10 +53,10 @@ def place(
     target_mhz: the clock that nextpnr works towards; missing it is no failure
     """
     work = netlist.parent
-    options = [*OPTIONS, "--json", f"/work/{netlist.name}", "--freq", f"{target_mhz:g}", "--timing-allow-fail"]
+    options = [*OPTIONS, "--json", eda.work_path(netlist.name), "--freq", f"{target_mhz:g}", "--timing-allow-fail"]
     tasks = [
         eda.NEXTPNR.task(
-            [*options, "--seed", str(seed), "--report", f"/work/report-{seed}.json"],
+            [*options, "--seed", str(seed), "--report", eda.work_path(f"report-{seed}.json")],
             work,
             f"nextpnr-{seed}.log",
             limit_s,
