@@ -1,5 +1,6 @@
 """The hash cores in cocotb, through the functional coverage that they report; all configurations are slow tests."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,6 +39,25 @@ def check(core, configuration="", **options):
 @pytest.mark.parametrize("core", ["keccak", "sha256"])
 def test_default_configuration(core):
     check(core)
+
+
+@pytest.mark.slow
+def test_a_model_of_a_checkout_that_is_gone_is_not_built_upon(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for checkout in ("first", "second"):
+        hdl = tmp_path / checkout / "hdl"
+        shutil.copytree(cocotb_run.HDL, hdl)
+        cocotb_run.run("sha256", hdl=hdl, test_filter="vectors")
+        shutil.rmtree(hdl)
+
+
+def test_a_model_that_does_not_build_names_its_log(tmp_path):
+    hdl = tmp_path / "hdl"
+    shutil.copytree(cocotb_run.HDL, hdl)
+    source = hdl / "sha256" / "rtl" / "sha256.sv"
+    source.write_text(source.read_text().replace("endmodule", "endmodul"))
+    with pytest.raises(AssertionError, match=r"sha256: the model did not build; see .*build\.log"):
+        cocotb_run.run("sha256", hdl=hdl, folder=tmp_path / "model")
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cocotb_tools
 from cocotb_tools.runner import Verilator
 
 from chaindp.cores import Core, load_core
@@ -74,13 +75,16 @@ def run(
     described = load_core(hdl / core, configuration)
     described = dataclasses.replace(described, parameters={**described.parameters, **(parameters or {})})
     waves = os.environ.get("WAVES", "0") not in ("", "0")
+    tools = find_toolchain()
     if folder is None:
         changes = "".join(f"-{name}{value}" for name, value in (parameters or {}).items())
-        folder = cache_folder() / re.sub(r"[^\w-]", "", f"{described.label}{changes}{'-waves' if waves else ''}")
-    tools = find_toolchain()
+        folder = _model_folder(f"{described.label}{changes}{'-waves' if waves else ''}", hdl, tools)
     # The runner hands its own environment and sys.path to make and to the Python inside the simulator.
     with _locked(folder), _environment(tools), _paths(hdl / core / "tb", hdl / "common" / "tb"):
-        runner = _build(described, tools, folder, waves)
+        try:
+            runner = _build(described, tools, folder, waves)
+        except (SystemExit, RuntimeError):
+            raise AssertionError(f"{described.label}: the model did not build; see {folder / 'build.log'}") from None
         coverage_file = folder / f"coverage-{seed}.json"
         coverage_file.unlink(missing_ok=True)
         results, log = folder / f"results-{seed}.xml", folder / f"test-{seed}.log"
@@ -159,10 +163,22 @@ def _build(core: Core, tools: Toolchain, folder: Path, waves: bool) -> _SharedRu
     return runner
 
 
+def _model_folder(label: str, hdl: Path, tools: Toolchain) -> Path:
+    """Where a model is kept: the makefile in it names files of one checkout and of one environment."""
+    place = _digest(hdl.resolve(), Path(cocotb_tools.__file__).resolve(), tools.verilator.root)
+    name = re.sub(r"[^\w-]", "", label)
+    return cache_folder() / f"{name}-{place}"
+
+
 def _runtime_folder(tools: Toolchain, waves: bool) -> Path:
     """Where the compiled run-time library of this Verilator and compiler is kept: it takes longer than most cores."""
-    key = f"{tools.verilator.root}\n{tools.verilator.version}\n{tools.compiler.version}\n{waves}"
-    return cache_folder() / f"runtime-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    key = _digest(tools.verilator.root, tools.verilator.version, tools.compiler.version, waves)
+    return cache_folder() / f"runtime-{key}"
+
+
+def _digest(*parts: object) -> str:
+    """Sixteen hexadecimal digits that stand for ``parts``."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
