@@ -247,6 +247,12 @@ def _print_figures(result: CheckResult) -> None:
     show_default=True,
     help="What reads the sources: slang, or Yosys's own reader, which is laxer with old Verilog.",
 )
+@click.option(
+    "--wide-luts",
+    is_flag=True,
+    help="Make functions of more than four inputs with the multiplexers behind the LUT4: good for wide choices, "
+    "costly for exclusive ors.",
+)
 def synth(
     path: Path,
     configuration: str,
@@ -255,6 +261,7 @@ def synth(
     jobs: int | None,
     target: float | None,
     frontend: str,
+    wide_luts: bool,
     as_json: bool,
 ) -> int:
     """Area and clock of a core on an ECP5-85k: Yosys and nextpnr, out of context, after routing, seed by seed.
@@ -274,6 +281,7 @@ def synth(
             limit_s=time_limit,
             jobs=jobs or os.cpu_count() or 1,
             frontend=Frontend(frontend),
+            wide_luts=wide_luts,
             target_mhz=target,
             advance=advance,
         )

@@ -15,7 +15,7 @@ from chaindp.errors import InputError, UsageError
 from chaindp.workbench import eda
 from chaindp.workbench.processes import Finished, run_task
 
-__all__ = ["DEVICE", "Area", "Frontend", "Netlist", "synthesize"]
+__all__ = ["DEVICE", "Area", "Frontend", "Netlist", "command", "synthesize"]
 
 DEVICE = {"LUT4": 83640, "TRELLIS_FF": 83640, "DP16KD": 208, "MULT18X18D": 156}
 """What an LFE5U-85F has of the cells that run out first, as nextpnr's own report of utilization counts them."""
@@ -83,14 +83,23 @@ class Netlist:
     path: Path | None = None
 
 
-def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float) -> Netlist:
+def command(wide_luts: bool) -> str:
+    """Yosys's command for the part, with its options.
+
+    Functions of more than four inputs are made of LUT4 alone unless ``wide_luts``: with the multiplexers behind them
+    abc9 spends 2.5 times the LUT4 on the exclusive ors of Keccak, which then cannot be routed.
+    """
+    return "synth_ecp5" if wide_luts else "synth_ecp5 -nowidelut"
+
+
+def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float, wide_luts: bool = False) -> Netlist:
     """Run Yosys on a core, in the empty folder ``work``.
 
     InputError with file and line where the sources do not compile, or a parameter's value; UsageError for a parameter
     that they do not have. Where Yosys ends for another reason, that is the result.
     """
     _check_parameters(core)
-    (work / "synth.ys").write_text(_script(core, work, frontend), encoding="utf-8")
+    (work / "synth.ys").write_text(_script(core, work, frontend, wide_luts), encoding="utf-8")
     finished = run_task(eda.YOSYS.task(["-q", "-s", eda.work_path("synth.ys")], work, "yosys.log", limit_s))
     if finished.timed_out:
         return Netlist("timeout", f"synthesis was ended after {limit_s:g} s (--time-limit)", finished.seconds)
@@ -114,7 +123,7 @@ def _check_parameters(core: Core) -> None:
             raise UsageError(f"{core.at('parameters', name)}: {core.top} has no parameter {name}")
 
 
-def _script(core: Core, work: Path, frontend: Frontend) -> str:
+def _script(core: Core, work: Path, frontend: Frontend, wide_luts: bool) -> str:
     """The Yosys script of a core."""
     sources = [eda.host_path(path) for path in core.sources]
     folders = [eda.host_path(path) for path in core.include_dirs]
@@ -139,7 +148,7 @@ def _script(core: Core, work: Path, frontend: Frontend) -> str:
         read = "\n".join(reads)
         read += f"\nhierarchy -check -top {core.top}{chosen}"
     netlist, stat = eda.work_path("netlist.json"), eda.work_path("stat.json")
-    return f"{read}\nsynth_ecp5 -top {core.top} -json {netlist}\ntee -q -o {stat} stat -json\n"
+    return f"{read}\n{command(wide_luts)} -top {core.top} -json {netlist}\ntee -q -o {stat} stat -json\n"
 
 
 def _bits(value: int | bool | str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from chaindp.cores.description import Core
 from chaindp.workbench import eda
-from chaindp.workbench.netlist import Area, Frontend, Netlist, synthesize
+from chaindp.workbench.netlist import Area, Frontend, Netlist, command, synthesize
 from chaindp.workbench.placement import OPTIONS, PART, Placed, place
 
 __all__ = ["STEPS", "SynthResult", "synth"]
@@ -26,6 +26,7 @@ class SynthResult:
 
     core: Core
     frontend: Frontend
+    command: str
     netlist: Netlist
     seeds: tuple[Placed, ...]
     target_mhz: float
@@ -64,7 +65,7 @@ class SynthResult:
                 "reason": self.netlist.reason,
                 "seconds": self.netlist.seconds,
                 "frontend": str(self.frontend),
-                "command": "synth_ecp5",
+                "command": self.command,
             },
             "placement": {"options": list(OPTIONS), "target_mhz": self.target_mhz, "time_limit_s": self.limit_s},
             "tools": self.tools,
@@ -78,12 +79,14 @@ def synth(
     limit_s: float,
     jobs: int,
     frontend: Frontend = Frontend.SLANG,
+    wide_luts: bool = False,
     target_mhz: float | None = None,
     advance: Callable[[str], None] = lambda step: None,
 ) -> SynthResult:
     """Synthesize ``core``, place and route it with each seed; what does not converge is a row that says so.
 
     limit_s:    of synthesis, and of each seed
+    wide_luts:  make functions of more than four inputs with the multiplexers behind the LUT4
     target_mhz: the clock that nextpnr works towards; the core's stated one by default
 
     InputError where the sources do not compile, UsageError where a tool is missing.
@@ -94,7 +97,7 @@ def synth(
         advance("tools")
         tools = {"yosys": eda.YOSYS.version(work), "nextpnr": eda.NEXTPNR.version(work)}
         advance("synthesis")
-        netlist = synthesize(core, work, frontend=frontend, limit_s=limit_s)
+        netlist = synthesize(core, work, frontend=frontend, limit_s=limit_s, wide_luts=wide_luts)
         if netlist.area is None or netlist.path is None:
             placed = [Placed(seed, "not run", None, 0.0, netlist.reason) for seed in seeds]
         elif netlist.area.too_much:
@@ -110,4 +113,4 @@ def synth(
                 jobs=jobs,
                 advance=advance,
             )
-    return SynthResult(core, frontend, netlist, tuple(placed), target_mhz, limit_s, tools)
+    return SynthResult(core, frontend, command(wide_luts), netlist, tuple(placed), target_mhz, limit_s, tools)
