@@ -129,7 +129,7 @@ def _script(core: Core, work: Path, frontend: Frontend, wide_luts: bool) -> str:
     folders = [eda.host_path(path) for path in core.include_dirs]
     if frontend is Frontend.SLANG:
         # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
-        words = ["-j", "1", "--top", core.top]
+        words = ["-j", "1", "--keep-hierarchy", "--top", core.top]
         plain = [eda.host_path(path) for path in core.sources if path.suffix == ".v"]
         words += ["--map-keyword-version", f"{core.v_language}+{','.join(plain)}"] if plain else []
         words += [word for folder in folders for word in ("-I", folder)]

@@ -15,8 +15,12 @@ from chaindp.workbench.processes import Finished, Task, run_tasks
 
 __all__ = ["OPTIONS", "PART", "Placed", "place"]
 
-OPTIONS = ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context")
-"""The part that all figures are for; out of context: the core's ports are not pins, so wide streams cost none."""
+OPTIONS = ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--placer", "static")
+"""The part that all figures are for; out of context: the core's ports are not pins, so wide streams cost none.
+
+The static placer spreads a dense design where the default one packs it: the one-round Keccak routes in 3 minutes at
+137 MHz instead of not in 15 minutes.
+"""
 
 PART = "LFE5U-85F-6BG756C"
 

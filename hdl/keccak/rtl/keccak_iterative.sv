@@ -121,26 +121,44 @@ module keccak_iterative
   // same cycle, has a chi of its own.
 
   state_t state_q, state_d, last_state, moved;
-  lane_t  last_constant;
+  state_t last_moved, last_added;
+  lane_t  last_constant_q;
   lane_t  digest_q [DigestLanes];
   lane_t  permuted [DigestLanes];
 
   // The state before the last of this cycle's rounds.
   if (RoundsPerCycle == 1) begin : gen_one
-    assign last_constant = RoundConstants[step_q];
-    assign last_state    = state_q;
+    always_ff @(posedge clk_i) begin
+      last_constant_q <= RoundConstants[step_d];
+    end
+
+    assign last_state = state_q;
   end else begin : gen_two
     column_t theta;
+    state_t  first_moved, first_added;
+    lane_t   first_constant_q;
 
     keccak_columns u_columns (
       .state_i(state_q),
       .theta_o(theta)
     );
 
-    assign last_constant = RoundConstants[{step_q, 1'b1}];
-    always_comb begin
-      last_state = keccak_nonlinear(keccak_move(state_q, theta), RoundConstants[{step_q, 1'b0}]);
+    always_ff @(posedge clk_i) begin
+      first_constant_q <= RoundConstants[{step_d, 1'b0}];
+      last_constant_q  <= RoundConstants[{step_d, 1'b1}];
     end
+
+    always_comb begin
+      first_moved    = keccak_move(state_q, theta);
+      first_added    = '{default: '0};
+      first_added[0] = first_constant_q;
+    end
+
+    keccak_rows u_rows (
+      .moved_i(first_moved),
+      .added_i(first_added),
+      .state_o(last_state)
+    );
   end
 
   column_t last_theta;
@@ -156,25 +174,27 @@ module keccak_iterative
     for (int unsigned i = 0; i < DigestLanes; i++) begin
       permuted[i] = keccak_chi(moved[i], moved[(i+1)%5], moved[(i+2)%5]);
     end
-    permuted[0] ^= last_constant;
+    permuted[0] ^= last_constant_q;
   end
 
   always_comb begin
-    state_t masked;
     for (int unsigned i = 0; i < NumLanes; i++) begin
-      masked[i] = moved[i] & {64{~fresh_q}};
+      last_moved[i] = moved[i] & {64{~fresh_q}};
+      last_added[i] = i < RateLanes ? block[i % RateLanes] & {64{load_q}} : '0;
     end
-    masked  = keccak_nonlinear(masked, last_constant & {64{~fresh_q}});
-    state_d = state_q;
-    if (advance_q) begin
-      for (int unsigned i = 0; i < NumLanes; i++) begin
-        state_d[i] = masked[i] ^ (i < RateLanes ? block[i % RateLanes] & {64{load_q}} : '0);
-      end
-    end
+    last_added[0] ^= last_constant_q & {64{~fresh_q}};
   end
 
+  keccak_rows u_rows (
+    .moved_i(last_moved),
+    .added_i(last_added),
+    .state_o(state_d)
+  );
+
   always_ff @(posedge clk_i) begin
-    state_q <= state_d;
+    if (advance_q) begin
+      state_q <= state_d;
+    end
     if (finish_q && last_block_q) begin
       digest_q <= permuted;
     end

@@ -89,13 +89,24 @@ module keccak_pipelined
 
   for (genvar s = 0; s < NumRounds; s++) begin : gen_rounds
     column_t theta;
+    state_t  moved, constant;
 
     keccak_columns u_columns (
       .state_i(state_q[s]),
       .theta_o(theta)
     );
 
-    always_comb permuted[s] = keccak_nonlinear(keccak_move(state_q[s], theta), RoundConstants[s]);
+    always_comb begin
+      moved       = keccak_move(state_q[s], theta);
+      constant    = '{default: '0};
+      constant[0] = RoundConstants[s];
+    end
+
+    keccak_rows u_rows (
+      .moved_i(moved),
+      .added_i(constant),
+      .state_o(permuted[s])
+    );
   end
 
   always_comb begin

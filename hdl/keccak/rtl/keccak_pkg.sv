@@ -71,16 +71,4 @@ package keccak_pkg;
     return lane ^ (~next & after_next);
   endfunction
 
-  // Chi and iota.
-  function automatic state_t keccak_nonlinear(state_t moved, lane_t constant);
-    state_t result;
-    for (int unsigned y = 0; y < 5; y++) begin
-      for (int unsigned x = 0; x < 5; x++) begin
-        result[x+5*y] = keccak_chi(moved[x+5*y], moved[(x+1)%5+5*y], moved[(x+2)%5+5*y]);
-      end
-    end
-    result[0] ^= constant;
-    return result;
-  endfunction
-
 endpackage
