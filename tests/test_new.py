@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,12 +25,6 @@ from chaindp.kernels.hashes import pack
 from chaindp.scaffold import backend, backend_files, package_names, write_package
 from chaindp.scaffold.names import LONGEST
 from conftest import REPOSITORY
-from plugin_site import chaindp, make_distribution
-
-if TYPE_CHECKING:
-    from plugin_environment import PluginEnvironment
-
-pytest_plugins = ["plugin_environment"]
 
 TEMPLATES = Path(backend.__file__).parent / "templates" / backend.TEMPLATES
 LONG_NAME = "z" * LONGEST
@@ -240,18 +233,6 @@ def test_the_types_hold(tmp_path: Path) -> None:
 
 # The kernel and the backend
 
-RUN = shlex.split("--workload transfers --levels 0,4 --txs 200 --accounts 200 --repeat 1 --backend")
-"""The arguments of ``chaindp run``, all but the backend."""
-
-
-def check_run(document: dict[str, Any], name: str) -> None:
-    """Both levels lead to one state, and at the upper one it is backend ``name`` that hashes for the tries."""
-    sequential, parallel = document["summary"]
-    assert [(row["level"], row["status"]) for row in document["summary"]] == [(0, "ok"), (4, "ok")]
-    assert sequential["state_root"] == parallel["state_root"]
-    assert {parallel["stages"][stage]["backend"] for stage in ("merkleize", "prove")} == {name}
-    assert {sequential["stages"][stage]["backend"] for stage in ("merkleize", "prove")} == {"cpu:scalar"}
-
 
 @pytest.fixture(scope="module")
 def keccak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
@@ -299,70 +280,3 @@ def test_the_kernel_refuses_what_the_contract_does_not_allow(keccak: ModuleType)
         keccak.keccak256(data.astype(np.int8), offsets)
     with pytest.raises(InputError, match="past the 3 bytes"):
         keccak.keccak256(data, offsets + np.array([0, 1]))
-
-
-@pytest.mark.slow
-def test_it_takes_part_in_a_run(tmp_path: Path) -> None:
-    """Beside the sources that are tested here, by the metadata that an installer would write."""
-    site = tmp_path / "site"
-    files = backend_files(package_names("rendered"))
-    make_distribution(site, "chaindp-rendered", files.pop("chaindp_rendered/__init__.py"), entry="rendered")
-    (site / "chaindp_rendered").mkdir()
-    (site / "chaindp_rendered.py").rename(site / "chaindp_rendered" / "__init__.py")
-    for module in ("backend", "keccak"):
-        path = f"chaindp_rendered/{module}.py"
-        (site / path).write_text(files[path])
-    done = chaindp("run", *RUN, "rendered", "--json", site=site, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    check_run(json.loads(done.stdout), "rendered")
-
-
-# Installed
-
-
-def test_it_is_listed(plugin_environment: PluginEnvironment, tmp_path: Path) -> None:
-    document = plugin_environment.chaindp("plugins", cwd=tmp_path)
-    (row,) = [row for row in document["plugins"] if row["name"] == plugin_environment.name]
-    assert (row["status"], row["backends"]) == ("ok", [plugin_environment.name])
-    assert row["distribution"] == f"chaindp-{plugin_environment.name}"
-
-
-def test_its_own_tests_pass(plugin_environment: PluginEnvironment) -> None:
-    assert " passed" in plugin_environment.run("pytest", "-q", cwd=plugin_environment.generated)
-
-
-def test_it_conforms(plugin_environment: PluginEnvironment, tmp_path: Path) -> None:
-    document = plugin_environment.chaindp("conform", plugin_environment.name, "--budget", "2", cwd=tmp_path)
-    assert (document["failed"], document["failures"]) == (0, [])
-    assert document["passed"] > 10
-
-
-def test_its_kernel_is_measured(plugin_environment: PluginEnvironment, tmp_path: Path) -> None:
-    arguments = ("--backend", plugin_environment.name, "--size", "64", "--size", "4096", "--repeat", "2")
-    rows = plugin_environment.chaindp("bench", "keccak256", *arguments, cwd=tmp_path)["rows"]
-    assert [(row["size"], row["status"], row["output_matched"]) for row in rows] == [
-        (64, "ok", True),
-        (4096, "ok", True),
-    ]
-
-
-@pytest.mark.slow  # the kernels of the CPU backend are compiled anew in a fresh environment: half a minute and more
-def test_it_takes_part_in_a_run_where_it_is_installed(plugin_environment: PluginEnvironment, tmp_path: Path) -> None:
-    check_run(plugin_environment.chaindp("run", *RUN, plugin_environment.name, cwd=tmp_path), plugin_environment.name)
-
-
-def test_the_commands_that_it_shows_are_those_that_are_tested_here(plugin_environment: PluginEnvironment) -> None:
-    name = plugin_environment.name
-    install, suite, conform, bench, run = plugin_environment.made["next"]
-    assert shlex.split(install) == [
-        "python",
-        "-m",
-        "pip",
-        "install",
-        "--editable",
-        f"./{plugin_environment.generated.name}",
-    ]
-    assert shlex.split(suite) == ["pytest", f"./{plugin_environment.generated.name}"]
-    assert shlex.split(run) == ["chaindp", "run", *RUN[:4], "--backend", name, *RUN[4:-1]]
-    assert shlex.split(conform) == ["chaindp", "conform", name]
-    assert shlex.split(bench)[:5] == ["chaindp", "bench", "keccak256", "--backend", name]
