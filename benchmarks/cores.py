@@ -99,11 +99,14 @@ def latency_of(row: Row) -> str:
 
 
 def clock_of(row: Row) -> str:
-    """The median of the seeds after routing, and their span; or why there is none."""
+    """The median of the seeds after routing, their span and number; or why there is none."""
     if row["fmax_mhz"] is None:
         first = row["seeds"][0]
         return f"{first['status']}: {first['reason']}"
-    return f"{row['fmax_mhz']:.1f} ({row['fmax_worst_mhz']:.1f} to {row['fmax_best_mhz']:.1f})"
+    routed = sum(seed["fmax_mhz"] is not None for seed in row["seeds"])
+    if routed == 1:
+        return f"{row['fmax_mhz']:.1f} (one seed)"
+    return f"{row['fmax_mhz']:.1f} ({row['fmax_worst_mhz']:.1f} to {row['fmax_best_mhz']:.1f}, {routed} seeds)"
 
 
 COLUMNS = (
