@@ -268,6 +268,7 @@ def chaindp_backends():
 """
 
 
+@pytest.mark.slow
 def test_doctor_tries_the_hash_of_a_backend(tmp_path: Path) -> None:
     make_distribution(tmp_path / "site", "wrong-dist", WRONG)
     done = chaindp("doctor", "--json", site=tmp_path / "site", cwd=tmp_path)

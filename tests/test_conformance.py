@@ -102,12 +102,16 @@ def reasons(result: ConformanceResult) -> str:
     return "\n".join(f"{failure.test}: {failure.reason}" for failure in result.failures)
 
 
+# Each has one beside it that takes the same way through the suite.
+SLOW = dict.fromkeys(("slow", "pooled", "counting", "hoards_a_third", "takes_functions_when_large"), pytest.mark.slow)
+
+
 def test_every_cheat_is_tried() -> None:
     assert set(WHOLE) | set(PARTS) == set(CHEATS)
     assert {*WHOLE.values(), *(fault for *_, fault in PARTS.values())} == set(Fault)
 
 
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in HONEST])
 def test_an_honest_backend_passes_in_full(registry: Registry, name: str) -> None:
     result = run_suite(registry, name, ["keccak256", "sha256"], budget_s=0.5)
     assert result.holds, reasons(result)
@@ -131,7 +135,7 @@ def test_a_planted_cheat_fails_the_suite_by_name(registry: Registry, name: str, 
     assert all(failure.reason.startswith(f"backend {name}") for failure in result.failures), reasons(result)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in PARTS])
 def test_other_offences_have_names_too(registry: Registry, name: str) -> None:
     only, budget, fault = PARTS[name]
     kernel = KERNELS.get(name, ("sha256",))[0]

@@ -177,6 +177,7 @@ def test_a_note_is_shown_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert cli.main(["doctor"]) == 0
 
 
+@pytest.mark.slow
 def test_a_missing_driver_is_no_failure(tmp_path: Path) -> None:
     done = chaindp("doctor", "--json", cwd=tmp_path, OCL_ICD_VENDORS=str(tmp_path))
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}

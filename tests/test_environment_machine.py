@@ -300,6 +300,7 @@ def test_this_machine_within_its_interval() -> None:
         assert bool(check.fix) == (check.ok is False)
 
 
+@pytest.mark.slow
 def test_doctor_gives_advice_and_never_fails_for_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

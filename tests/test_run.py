@@ -108,7 +108,8 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--mode", "model", "--levels", "0-4"),
+        pytest.param(("--mode", "model", "--levels", "0-4"), marks=pytest.mark.slow),
+        ("--mode", "model", "--levels", "0,4"),
         pytest.param(("--block-txs", "77", "--levels", "0,4"), marks=pytest.mark.slow),
         pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
         pytest.param(("--threads", "3", "--levels", "3-4"), marks=pytest.mark.slow),
@@ -237,6 +238,7 @@ result[-first % 10_000 :: 10_000].reshape(-1)[5:6] ^= 0x10
             "result = self.kept.setdefault((name, getattr(args[0], 'shape', None)), result)",
             "tested",
             id="remembers answers",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -254,6 +256,7 @@ def test_a_backend_that_cheats_is_caught_and_named(tmp_path: Path, change: str, 
     assert (frame[frame["level"] == 4]["status"] == "failed").any()
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_right_in_every_call_is_held_against_dp0_all_the_same(tmp_path: Path) -> None:
     """A level alone is compared with a pass of DP0 that is not measured."""
     document = run(tmp_path, "--levels", "4")
@@ -261,6 +264,7 @@ def test_a_backend_that_is_right_in_every_call_is_held_against_dp0_all_the_same(
     assert set(package.load(document["path"])["level"].dropna()) == {4}
 
 
+@pytest.mark.slow
 def test_an_honest_plugin_with_one_kernel_runs(tmp_path: Path) -> None:
     site = plugin(tmp_path / "site", "pass")
     (module,) = site.glob("*.py")

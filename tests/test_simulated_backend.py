@@ -593,6 +593,7 @@ def test_without_the_lock_and_with_a_general_backend(site: Path, tmp_path: Path)
     assert set(row["modelled"]["devices"]) == {"preload", "merkleize", "prove"}
 
 
+@pytest.mark.slow
 def test_a_wrong_simulated_backend_is_caught_and_named(site: Path, tmp_path: Path) -> None:
     (module,) = (install(tmp_path / "site")).glob("*.py")
     wrong = "        result = getattr(self.cpu, kernel)(*args)\n"

@@ -107,13 +107,14 @@ def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **opt
         outcome.failures.append(reason)
         table.append(metric="plugin", status="failed", reason=reason)
     frame = table.frame()
-    path = _write(run_id, folder, frame, config, break_even_s, outcome, registry)
+    text = _text(frame, config, outcome) if _measured(frame) else ""
+    path = _write(run_id, folder, frame, text, config, break_even_s, outcome, registry)
     for failure in outcome.failures:
         output.warn(failure)
     if as_json:
         output.emit(_document(run_id, path, frame, config, outcome))
-    elif _measured(frame):
-        print(_text(frame, config, outcome))
+    elif text:
+        print(text)
         print(f"\n{path}: samples.parquet, run.json, {PLOT}, {SUMMARY}")
     return 1 if outcome.failures else 0
 
@@ -152,6 +153,7 @@ def _write(
     run_id: str,
     folder: Path,
     frame: pd.DataFrame,
+    text: str,
     config: RunConfig,
     break_even_s: float,
     outcome: RunOutcome,
@@ -171,11 +173,11 @@ def _write(
         "environment": environment.collect(registry=registry, warn=output.warn),
     }
     extras: dict[str, Any] = {}
-    if _measured(frame):
+    if text:
         from chaindp.report.ladder import plot_ladder
 
         extras[PLOT] = lambda path: plot_ladder(frame, path)
-        extras[SUMMARY] = (_text(frame, config, outcome) + "\n").encode()
+        extras[SUMMARY] = f"{text}\n".encode()
     return write_run(folder / run_id, frame, document, extras)
 
 

@@ -27,7 +27,7 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     """The summary of one run's table as plain text, at most ``WIDTH`` columns wide."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=WIDTH, highlight=False, markup=False)
-    rungs = ladder(frame)
+    rungs, times = ladder(frame), stage_times(frame)
     verdicts = level_verdicts(frame)
     console.print(_ladder_table(rungs, plans, verdicts.dropna(subset="verdict").set_index("level")["verdict"]))
     console.print(noise_line(verdicts))
@@ -35,11 +35,11 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     for line in _adds(plans):
         console.print(line)
     console.print()
-    console.print(_stage_table(frame))
+    console.print(_stage_table(times))
     waits = latencies(frame)
     if (waits["latency"] == "final").any():
         console.print(_latency_table(waits))
-    for line in explain(frame):
+    for line in explain(frame, rungs, times):
         console.print(line)
     console.print()
     for plan in plans:
@@ -155,8 +155,7 @@ def _adds(plans: Sequence[LevelPlan]) -> list[str]:
     return lines
 
 
-def _stage_table(frame: pd.DataFrame) -> Table:
-    times = stage_times(frame)
+def _stage_table(times: pd.DataFrame) -> Table:
     modelled = " (* with modelled time in it)" if (times["time_domain"] == "modelled").any() else ""
     table = Table(
         title=f"stages, us a transaction: time from start to end / CPU time of the stage's thread{modelled}",
