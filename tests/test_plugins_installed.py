@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from chaindp.scaffold import backend_files, package_names
 from conftest import REPOSITORY
+from plugin_site import chaindp, make_distribution
 
 PROBE = "hatchling"
 """A small wheel that the installation needs anyway: whether pip can get anything at all."""
@@ -149,6 +151,22 @@ def check_run(document: dict[str, Any], name: str) -> None:
     assert sequential["state_root"] == parallel["state_root"]
     assert {parallel["stages"][stage]["backend"] for stage in ("merkleize", "prove")} == {name}
     assert {sequential["stages"][stage]["backend"] for stage in ("merkleize", "prove")} == {"cpu:scalar"}
+
+
+@pytest.mark.slow
+def test_the_generated_backend_takes_part_in_a_run_uninstalled(tmp_path: Path) -> None:
+    """Beside the sources that are tested here, by the metadata that an installer would write."""
+    site = tmp_path / "site"
+    files = backend_files(package_names("rendered"))
+    make_distribution(site, "chaindp-rendered", files.pop("chaindp_rendered/__init__.py"), entry="rendered")
+    (site / "chaindp_rendered").mkdir()
+    (site / "chaindp_rendered.py").rename(site / "chaindp_rendered" / "__init__.py")
+    for module in ("backend", "keccak"):
+        path = f"chaindp_rendered/{module}.py"
+        (site / path).write_text(files[path])
+    done = chaindp("run", *RUN, "rendered", "--json", site=site, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check_run(json.loads(done.stdout), "rendered")
 
 
 def test_the_generated_package_is_listed(plugin_environment: PluginEnvironment, tmp_path: Path) -> None:
