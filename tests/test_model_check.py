@@ -173,10 +173,28 @@ def test_what_is_recorded_is_of_the_stated_host(ladder_run: Run) -> None:
 
 
 def test_model_and_live_pass_take_turns_in_every_level(ladder_run: Run) -> None:
-    order = [(one.level, one.live) for one in ladder_run.passes if one.kind is PassKind.CHECK and one.admit_first]
-    for level in range(6):
-        first = [live for number, live in order if number == level][::2]
-        assert sorted(first) == [False, True], f"DP{level}: one of the two was always first"
+    """Below DP5, the recorded pass is the model's side; at DP5, two more are with ``cpu`` in the device's place."""
+    for level, repetition, admit_first in EVERY:
+        order = [
+            (one.kind, one.live)
+            for one in ladder_run.passes
+            if (one.level, one.repetition, one.admit_first) == (level, repetition, admit_first)
+            and one.kind is not PassKind.AGAIN
+        ]
+        recorded, modelled, live = (PassKind.RECORDED, False), (PassKind.CHECK, False), (PassKind.CHECK, True)
+        if level == 5:
+            expected = [[recorded, modelled, live], [recorded, live, modelled]]
+        else:
+            expected = [[recorded, modelled, live], [live, recorded, modelled]]
+        assert order == expected[(level + repetition) % 2]
+
+
+def test_the_model_s_side_of_the_check_is_the_recorded_pass_on_cpu_alone(ladder_run: Run) -> None:
+    for level, repetition, admit_first in EVERY:
+        recorded = ladder_run.of(level, repetition, PassKind.RECORDED, admit_first=admit_first)
+        modelled = ladder_run.of(level, repetition, PassKind.CHECK, admit_first=admit_first)
+        shared = all(mine is its for mine, its in zip(modelled.blocks, recorded.blocks, strict=True))
+        assert shared == (level < 5)
 
 
 def test_the_modelled_duration_of_dp0_is_the_sum_of_its_spans(ladder_run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ from chaindp.pipeline.levels import HETEROGENEOUS, MECHANISMS, LevelPlan, plan_l
 from chaindp.pipeline.observed import Observed, PassKind
 from chaindp.pipeline.passes import GenesisStore, PassResult, run_pass
 from chaindp.pipeline.record import Recorder, record_machine, record_platform
+from chaindp.pipeline.replan import replan
 from chaindp.pipeline.roots import Roots, roots_of, run_receipts_root
 from chaindp.pipeline.stages import ChainParams
 from chaindp.pipeline.work import Machine, this_machine
@@ -159,6 +161,7 @@ class _Run:
 
     def execute(self) -> RunOutcome:
         """Everything from the genesis to the last audit."""
+        frozen = gc.get_freeze_count()
         try:
             kernels = self.pool.kernels(DEFAULT)
             for selector in set(self.asked_for.values()):
@@ -168,6 +171,9 @@ class _Run:
             genesis = self.build_genesis(first, kernels)
             digest = workload_digest(first)
             self.warm_up(kernels, genesis)
+            # Each pass begins with a collection, which then goes over what came later only, and not over the genesis.
+            gc.collect()
+            gc.freeze()
             rng = np.random.Generator(np.random.PCG64([self.config.seed, 0x6F72646572]))
             lowest = min(self.outcomes)
             for repetition in range(self.config.repeat):
@@ -201,6 +207,8 @@ class _Run:
             }
             return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest, self.here)
         finally:
+            if not frozen:
+                gc.unfreeze()
             self.pool.close()
 
     def order(self, rng: np.random.Generator) -> list[int]:
@@ -330,8 +338,9 @@ class _Run:
     ) -> None:
         """The two passes of a level and repetition: with ``admit`` in the pipeline, and with it done beforehand.
 
-        In model mode two more follow each of them, over the same blocks, to check the model with. They follow: what is
-        recorded must be of blocks that the backend has not seen.
+        In model mode each is checked over the same blocks. Where the level is on ``cpu`` alone, it is scheduled again
+        for this machine, and a live pass takes turns with it. Else two more follow: what is recorded must be of blocks
+        that a backend that was asked for has not seen, and both sides of the check of blocks that it has.
         """
         plan = self.outcomes[number].plan
         results: dict[bool, PassResult] = {}
@@ -341,9 +350,16 @@ class _Run:
         for admit_first in (True, False) if admitted_first else (False, True):
             name = "after admit" if admit_first else "with admit"
             stream = streams[admit_first]
+            sides: dict[bool, PassResult] = {}
+            shares = self.here is not None and not plan.has(HETEROGENEOUS)
+            if shares and self.live_first(number, repetition):
+                self.check_pass(number, repetition, stream, genesis, admit_first, sides, live=True, keep=KEEP_BYTES)
             with self.blame(number, f"repetition {repetition}"):
                 result = self.one_pass(plan, stream, genesis, admit_first=admit_first, keep=KEEP_BYTES)
                 self.observed(number, repetition, admit_first, PassKind.RECORDED, result)
+                if shares:
+                    sides[False] = replan(result, machine=self.here)
+                    self.observed(number, repetition, admit_first, PassKind.CHECK, sides[False])
                 matched[name], wrong = self.audit(result)
                 problems += [f"repetition {repetition}, {name}: {problem}" for problem in wrong]
                 if not wrong:
@@ -351,33 +367,47 @@ class _Run:
                 results[admit_first] = result
             if admit_first not in results:
                 return
-            check = self.check(number, repetition, stream, genesis, admit_first) if self.here is not None else None
-            if check is not None:
-                checks[admit_first] = check
+            if self.here is None:
+                continue
+            for live in (True, False) if self.live_first(number, repetition) else (False, True):
+                if live not in sides:
+                    keep = KEEP_BYTES if shares else 0
+                    self.check_pass(number, repetition, stream, genesis, admit_first, sides, live=live, keep=keep)
+            if len(sides) == 2:
+                stand_in = self.simulates(plan)
+                roots = {_check_name(live, stand_in): roots_of(side) for live, side in sides.items()}
+                error = sides[False].tps / sides[True].tps - 1
+                checks[admit_first] = _Check(error, roots, sides[True].labels)
         samples[number] = _Samples(results[False], results[True], checks, matched, problems)
 
-    def check(
-        self, number: int, repetition: int, stream: _Stream, genesis: GenesisStore, admit_first: bool
-    ) -> _Check | None:
-        """Check the model of a level: a pass scheduled on this machine, and a live one; None where one of them fails.
+    @staticmethod
+    def live_first(number: int, repetition: int) -> bool:
+        """Whether a check begins with its live pass: in turn, for neither must always find what the other left."""
+        return (repetition + number) % 2 == 1
 
-        With ``cpu`` in the place of simulated devices. In turn: neither always finds the machine as the other left it.
+    def check_pass(
+        self,
+        number: int,
+        repetition: int,
+        stream: _Stream,
+        genesis: GenesisStore,
+        admit_first: bool,
+        sides: dict[bool, PassResult],
+        *,
+        live: bool,
+        keep: int,
+    ) -> None:
+        """One side of the check of a level, into ``sides``, unless it fails: scheduled on this machine, or live.
+
+        With ``cpu`` in the place of simulated devices. ``keep``: as in the other side, so that both use memory alike.
         """
         plan = self.outcomes[number].plan
         stand_in = self.simulates(plan)
-        results: dict[bool, PassResult] = {}
-        suffix = f" with {DEFAULT}" if stand_in else ""
-        names = {True: f"live check{suffix}", False: f"modelled check{suffix}"}
-        for live in (True, False) if (repetition + number) % 2 else (False, True):
-            with self.blame(number, f"repetition {repetition}, {names[live]}", stand_in=stand_in):
-                kind = PassKind.CHECK
-                result = self.one_pass(plan, stream, genesis, admit_first=admit_first, kind=kind, live=live)
-                self.observed(number, repetition, admit_first, kind, result, stand_in=stand_in)
-                results[live] = result
-        if len(results) < 2:
-            return None
-        roots = {names[live]: roots_of(result) for live, result in results.items()}
-        return _Check(results[False].tps / results[True].tps - 1, roots, results[True].labels)
+        with self.blame(number, f"repetition {repetition}, {_check_name(live, stand_in)}", stand_in=stand_in):
+            kind = PassKind.CHECK
+            result = self.one_pass(plan, stream, genesis, admit_first=admit_first, keep=keep, kind=kind, live=live)
+            self.observed(number, repetition, admit_first, kind, result, stand_in=stand_in)
+            sides[live] = result
 
     def observed(
         self,
@@ -529,6 +559,11 @@ class _Run:
                     self.table.append(
                         **common, stage=str(stage), metric="busy", status="skipped", reason=self.spec.not_executed
                     )
+
+
+def _check_name(live: bool, stand_in: bool) -> str:
+    """What to call a side of the check of the model."""
+    return f"{'live' if live else 'modelled'} check{f' with {DEFAULT}' if stand_in else ''}"
 
 
 def measure_run(

@@ -112,6 +112,10 @@ def synthesize(core: Core, work: Path, *, frontend: Frontend, limit_s: float, wi
     return Netlist("ok", "", finished.seconds, Area.of(stat["design"]["num_cells_by_type"]), work / "netlist.json")
 
 
+UNROLL_LIMIT = 1 << 17
+"""Rounds of a loop at elaboration, such as the words of a table that is computed there; slang's own limit is 4,000."""
+
+
 def _check_parameters(core: Core) -> None:
     """Refuse a parameter that the sources do not have: slang would take it without a word."""
     if not core.parameters:
@@ -129,7 +133,7 @@ def _script(core: Core, work: Path, frontend: Frontend, wide_luts: bool) -> str:
     folders = [eda.host_path(path) for path in core.include_dirs]
     if frontend is Frontend.SLANG:
         # Its arguments stand in a file of its own, because a Yosys script cannot quote them; no threads in WebAssembly.
-        words = ["-j", "1", "--keep-hierarchy", "--top", core.top]
+        words = ["-j", "1", "--keep-hierarchy", "--unroll-limit", str(UNROLL_LIMIT), "--top", core.top]
         plain = [eda.host_path(path) for path in core.sources if path.suffix == ".v"]
         words += ["--map-keyword-version", f"{core.v_language}+{','.join(plain)}"] if plain else []
         words += [word for folder in folders for word in ("-I", folder)]
