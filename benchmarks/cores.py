@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chaindp.cores import Core, load_core, rtl_hash
+from chaindp.cores import Core, load_configurations, rtl_hash
 from chaindp.errors import ChaindpError
 from chaindp.workbench.check import CheckOptions, check
 from chaindp.workbench.synth import synth
@@ -37,8 +37,7 @@ Row = dict[str, Any]
 def cores() -> Iterator[Core]:
     """Every configuration of every core of ours."""
     for path in sorted(HDL.glob("*/core.toml")):
-        for name in ("", *load_core(path).configurations):
-            yield load_core(path, name)
+        yield from load_configurations(path).values()
 
 
 def measured() -> dict[str, Row]:

@@ -49,6 +49,7 @@ SURFACE = {
         "Transfer",
         "build",
         "lint",
+        "load_configurations",
         "load_core",
         "rtl_hash",
     ],

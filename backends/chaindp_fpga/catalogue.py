@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaindp.backend import Capability, Device, Finding, Support
-from chaindp.cores import Core, load_core
+from chaindp.cores import Core, load_configurations, load_core
 from chaindp.cores.description import KERNELS, MAX_DEPTH
 from chaindp.errors import ChaindpError, UsageError
 
@@ -173,8 +173,7 @@ def read_catalogue(folder: Path) -> Catalogue:
     broken: dict[str, str] = {}
     for path in sorted(folder.glob("*/core.toml")):
         try:
-            first = load_core(path)
-            found: Sequence[Core] = [first, *(load_core(path, name) for name in first.configurations)]
+            found = load_configurations(path).values()
         except ChaindpError as error:
             broken[path.parent.name] = str(error)
             continue

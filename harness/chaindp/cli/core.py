@@ -107,14 +107,13 @@ def check(
     after a reset in the middle, and from random initial values. What is wrong is named, with the first packet that
     shows it and a VCD of the cycles around it.
     """
-    from chaindp.cores.description import load_core
+    from chaindp.cores.description import load_configurations, load_core
     from chaindp.workbench.check import CheckOptions
     from chaindp.workbench.check import check as check_core
 
     if every and configuration:
         raise click.UsageError("--all and --config: name one configuration, or all of them")
-    first = load_core(path, configuration)
-    cores = [first, *(load_core(path, name) for name in first.configurations)] if every else [first]
+    cores = list(load_configurations(path).values()) if every else [load_core(path, configuration)]
     options = CheckOptions(budget_s=budget, seed=seed, quick=quick, strict=strict, vcd=vcd)
     results = []
     with output.progress("check", len(cores) * (QUICK_STEPS if quick else STEPS)) as advance:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from chaindp.pipeline.run import LevelOutcome, RunConfig, RunOutcome
     from chaindp.plugins import Registry
+    from chaindp.results.summary import Summary
     from chaindp.results.table import SampleTable
 
 PLOT = "ladder.png"
@@ -89,6 +90,7 @@ def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **opt
     from chaindp.pipeline.run import RunConfig, measure_run
     from chaindp.plugins import load_plugins
     from chaindp.results.store import DEFAULT_RUNS, check_folder, new_run_id
+    from chaindp.results.summary import summarize
     from chaindp.results.table import SampleTable
 
     config = RunConfig(levels=tuple(parse_levels(levels)), **options)
@@ -107,12 +109,13 @@ def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **opt
         outcome.failures.append(reason)
         table.append(metric="plugin", status="failed", reason=reason)
     frame = table.frame()
-    text = _text(frame, config, outcome) if _measured(frame) else ""
-    path = _write(run_id, folder, frame, text, config, break_even_s, outcome, registry)
+    found = summarize(frame) if _measured(frame) else None
+    text = _text(frame, found, config, outcome) if found is not None else ""
+    path = _write(run_id, folder, frame, found, text, config, break_even_s, outcome, registry)
     for failure in outcome.failures:
         output.warn(failure)
     if as_json:
-        output.emit(_document(run_id, path, frame, config, outcome))
+        output.emit(_document(run_id, path, frame, found, config, outcome))
     elif text:
         print(text)
         print(f"\n{path}: samples.parquet, run.json, {PLOT}, {SUMMARY}")
@@ -153,6 +156,7 @@ def _write(
     run_id: str,
     folder: Path,
     frame: pd.DataFrame,
+    found: Summary | None,
     text: str,
     config: RunConfig,
     break_even_s: float,
@@ -176,7 +180,7 @@ def _write(
     if text:
         from chaindp.report.ladder import plot_ladder
 
-        extras[PLOT] = lambda path: plot_ladder(frame, path)
+        extras[PLOT] = lambda path: plot_ladder(frame, path, found)
         extras[SUMMARY] = f"{text}\n".encode()
     return write_run(folder / run_id, frame, document, extras)
 
@@ -198,13 +202,15 @@ def _level(level: LevelOutcome) -> dict[str, Any]:
     }
 
 
-def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> dict[str, Any]:
+def _document(
+    run_id: str, path: Path, frame: pd.DataFrame, found: Summary | None, config: RunConfig, outcome: RunOutcome
+) -> dict[str, Any]:
     import pandas as pd
 
     from chaindp.pipeline.levels import LEVELS
-    from chaindp.results import summary
     from chaindp.results.breakeven import break_even, why_not
     from chaindp.results.noise import level_verdicts
+    from chaindp.results.summary import harness_overhead
 
     rows: list[dict[str, Any]] = []
     document: dict[str, Any] = {"run_id": run_id, "path": str(path), "failures": outcome.failures, "summary": rows}
@@ -228,10 +234,10 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
             row |= {"gas_used": roots.gas_used, "transactions": roots.transactions, "refused": roots.refused}
         rows.append(row)
     document |= {"harness_overhead": None, "explanation": []}
-    if not _measured(frame):
+    if found is None:
         return document
-    rungs = summary.ladder(frame).set_index("level")
-    times, latencies = summary.stage_times(frame), summary.latencies(frame)
+    rungs = found.rungs.set_index("level")
+    devices = _device_kernels(frame)
     judged = level_verdicts(frame).set_index("level")
     names = {"low": "speedup_low", "high": "speedup_high", "reason": "verdict_reason"}
     for row in rows:
@@ -244,16 +250,16 @@ def _document(run_id: str, path: Path, frame: pd.DataFrame, config: RunConfig, o
             row["modelled"]["error"] = {key: rung[name] for key, name in _ERRORS.items()}
         verdict = judged.loc[number, ["verdict", "low", "high", "noise_floor", "reason"]]
         row |= {names.get(name, name): None if pd.isna(value) else value for name, value in verdict.items()}
-        stages = times[times["level"] == number].set_index("stage").drop(columns=["workload", "level"])
+        stages = found.times[found.times["level"] == number].set_index("stage").drop(columns=["workload", "level"])
         row["stages"] = stages.where(stages.notna(), None).to_dict("index")
-        for stage, kernels in _device_kernels(frame, number).items():
+        for stage, kernels in devices.get(number, {}).items():
             row["stages"][stage]["device"] = kernels
-        waits = latencies[latencies["level"] == number].set_index("latency")
+        waits = found.waits[found.waits["level"] == number].set_index("latency")
         row["latencies"] = waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index")
-    document["harness_overhead"] = summary.harness_overhead(frame)
-    document["explanation"] = summary.explain(frame)
+    document["harness_overhead"] = harness_overhead(frame)
+    document["explanation"] = found.lines
     document["gains"] = _gains(frame)
-    document["break_even"] = [found.row() for found in break_even(frame)]
+    document["break_even"] = [result.row() for result in break_even(frame)]
     return document
 
 
@@ -294,16 +300,16 @@ def _modelled(config: RunConfig, level: LevelOutcome, outcome: RunOutcome) -> di
     return {**host, "devices": devices, "error": dict.fromkeys(_ERRORS)}
 
 
-def _device_kernels(frame: pd.DataFrame, level: int) -> dict[str, dict[str, Any]]:
-    """Of a level, by stage and kernel: what calls on a simulated device took in a pass."""
+def _device_kernels(frame: pd.DataFrame) -> dict[int, dict[str, dict[str, Any]]]:
+    """By level, stage and kernel: what calls on a simulated device took in a pass."""
     from chaindp.results.kernels import device_kernels
 
-    table = device_kernels(frame)
-    found: dict[str, dict[str, Any]] = {}
-    for row in table[table["level"] == level].drop(columns=["workload", "level"]).to_dict("records"):
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in device_kernels(frame).drop(columns="workload").to_dict("records"):
         names = {"compute": "compute_ns", "transfer": "transfer_ns", "elapsed": "elapsed_ns"}
         kernel = {names.get(str(name), str(name)): value for name, value in row.items()}
-        found.setdefault(kernel.pop("stage"), {})[kernel.pop("kernel")] = kernel
+        stages = found.setdefault(kernel.pop("level"), {})
+        stages.setdefault(kernel.pop("stage"), {})[kernel.pop("kernel")] = kernel
     return found
 
 
@@ -325,7 +331,8 @@ _COST_KEYS = {
 }
 
 
-def _text(frame: pd.DataFrame, config: RunConfig, outcome: RunOutcome) -> str:
+def _text(frame: pd.DataFrame, found: Summary, config: RunConfig, outcome: RunOutcome) -> str:
     from chaindp.report.terminal import run_summary
 
-    return run_summary(frame, config.slot_s, config.block_txs, [outcome.levels[n].plan for n in outcome.levels])
+    plans = [level.plan for level in outcome.levels.values()]
+    return run_summary(frame, config.slot_s, config.block_txs, plans, found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from chaindp.cores.backend import CoreBackend
 from chaindp.cores.build import Built, Flavour, build
-from chaindp.cores.description import Core, load_core
+from chaindp.cores.description import Core, load_configurations, load_core
 from chaindp.cores.rtl import rtl_hash
 from chaindp.cores.simulation import ALWAYS, Fault, Kind, Pattern, Reset, Simulation, Stalls, Trace, Transfer
 from chaindp.cores.verilator import LintMessage, lint
@@ -30,6 +30,7 @@ __all__ = [
     "Transfer",
     "build",
     "lint",
+    "load_configurations",
     "load_core",
     "rtl_hash",
 ]

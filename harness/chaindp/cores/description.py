@@ -18,7 +18,7 @@ from chaindp.cores.lines import key_lines, line_of
 from chaindp.cores.tables import Table, kind_of, read_toml, unknown_key
 from chaindp.errors import ChaindpError, UsageError
 
-__all__ = ["KERNELS", "Core", "Reset", "Stream", "load_core"]
+__all__ = ["KERNELS", "Core", "Reset", "Stream", "load_configurations", "load_core"]
 
 MAX_STREAM_BYTES = 4096
 MAX_USER_BITS = 32
@@ -163,6 +163,18 @@ def load_core(path: str | Path, configuration: str = "") -> Core:
     UsageError, one line beginning with FILE:LINE, for whatever is wrong with the file; every configuration is checked,
     not only the one that is asked for.
     """
+    cores = load_configurations(path)
+    if configuration not in cores:
+        there = ", ".join(filter(None, cores)) or "none"
+        raise UsageError(f"{cores[''].path}: no configuration {configuration!r}; there is: {there}")
+    return cores[configuration]
+
+
+def load_configurations(path: str | Path) -> dict[str, Core]:
+    """The core that ``path`` describes in all of its configurations, by name; as it is by itself under "".
+
+    UsageError as for ``load_core``.
+    """
     path = Path(path)
     if os.path.isdir(path):
         path = path / "core.toml"
@@ -178,14 +190,11 @@ def load_core(path: str | Path, configuration: str = "") -> Core:
             raise UsageError(f"{at}: configuration {name!r} is not lowercase letters, digits and '_'")
         if not isinstance(content, dict):
             raise UsageError(f"{at}: configuration {name} is not a table")
-    if configuration and configuration not in described:
-        there = ", ".join(described) or "none"
-        raise UsageError(f"{path}: no configuration {configuration!r}; there is: {there}")
     base = {key: value for key, value in raw.items() if key != "configurations"}
     cores = {"": _core(Table(path, text, lines, base, {}, ""), tuple(described))}
     for name, content in described.items():
         cores[name] = _core(Table(path, text, lines, base, content, name), tuple(described))
-    return cores[configuration]
+    return cores
 
 
 def _check_integers(path: Path, value: object, lines: Mapping[tuple[str, ...], int], keys: tuple[str, ...]) -> None:
@@ -382,19 +391,22 @@ def _existing(table: Table, folder: Path, key: str, there: Callable[[Path], bool
         if not there(path):
             line = table.line_with((key,), value)
             raise table.error((key,), f"{key}: there is no {what} {path}", line)
-        if path.resolve() in seen:
+        resolved = path.resolve()
+        if resolved in seen:
             raise table.error((key,), f"{key} names {value} twice", table.line_with((key,), value))
-        seen.add(path.resolve())
+        seen.add(resolved)
         yield path
 
 
 def _path(table: Table, folder: Path, key: str, value: str) -> Path:
     """A path that a description names, relative to it: what is absolute would work on one machine only."""
-    line = table.line_with((key,), value)
+    problem = ""
     if not value or not value.isprintable():
-        raise table.error((key,), f"{key}: {value!r:.80} is not the name of a file", line)
-    if Path(value).is_absolute():
-        raise table.error((key,), f"{key}: {value} is absolute; name it from the folder of this file", line)
+        problem = f"{key}: {value!r:.80} is not the name of a file"
+    elif Path(value).is_absolute():
+        problem = f"{key}: {value} is absolute; name it from the folder of this file"
+    if problem:
+        raise table.error((key,), problem, table.line_with((key,), value))
     return folder / value
 
 

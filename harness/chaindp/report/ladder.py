@@ -14,14 +14,15 @@ import matplotlib.pyplot as plt  # the backend must be chosen before pyplot load
 from chaindp.pipeline.levels import LEVELS
 from chaindp.report.palette import STAGE_COLOURS
 from chaindp.results.model_error import error_note
-from chaindp.results.summary import STAGES, ladder, stage_times
+from chaindp.results.summary import STAGES, Summary, summarize
 
 __all__ = ["plot_ladder"]
 
 
-def plot_ladder(frame: pd.DataFrame, path: Path) -> None:
-    """Write a PNG of one run's table."""
-    rungs, times = ladder(frame), stage_times(frame)
+def plot_ladder(frame: pd.DataFrame, path: Path, found: Summary | None = None) -> None:
+    """Write a PNG of one run's table; ``found`` is ``summarize(frame)``, where the caller has it already."""
+    found = found or summarize(frame)
+    rungs, times = found.rungs, found.times
     workload = str(rungs["workload"].iloc[0])
     names = [f"DP{level}" for level in rungs["level"]]
     positions = range(len(names))

@@ -16,18 +16,24 @@ from chaindp.report.words import plural
 from chaindp.results.kernels import device_kernels, platforms
 from chaindp.results.model_error import checked_on, error_note
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
-from chaindp.results.summary import STAGES, explain, failures, harness_overhead, ladder, latencies, stage_times
+from chaindp.results.summary import STAGES, Summary, failures, harness_overhead, summarize
 
 __all__ = ["run_summary"]
 
 WIDTH = 118
 
 
-def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Sequence[LevelPlan]) -> str:
-    """The summary of one run's table as plain text, at most ``WIDTH`` columns wide."""
+def run_summary(
+    frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Sequence[LevelPlan], found: Summary | None = None
+) -> str:
+    """The summary of one run's table as plain text, at most ``WIDTH`` columns wide.
+
+    found: ``summarize(frame)``, where the caller has it already
+    """
+    found = found or summarize(frame)
     buffer = io.StringIO()
     console = Console(file=buffer, width=WIDTH, highlight=False, markup=False)
-    rungs, times = ladder(frame), stage_times(frame)
+    rungs = found.rungs
     verdicts = level_verdicts(frame)
     console.print(_ladder_table(rungs, plans, verdicts.dropna(subset="verdict").set_index("level")["verdict"]))
     console.print(noise_line(verdicts))
@@ -35,11 +41,10 @@ def run_summary(frame: pd.DataFrame, slot_s: float, block_txs: int, plans: Seque
     for line in _adds(plans):
         console.print(line)
     console.print()
-    console.print(_stage_table(times))
-    waits = latencies(frame)
-    if (waits["latency"] == "final").any():
-        console.print(_latency_table(waits))
-    for line in explain(frame, rungs, times):
+    console.print(_stage_table(found.times))
+    if (found.waits["latency"] == "final").any():
+        console.print(_latency_table(found.waits))
+    for line in found.lines:
         console.print(line)
     console.print()
     for plan in plans:

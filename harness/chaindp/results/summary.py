@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from chaindp.results.noise import NOT_MEASURED
 
 __all__ = [
     "STAGES",
+    "Summary",
     "explain",
     "explain_backends",
     "failures",
@@ -27,6 +29,7 @@ __all__ = [
     "latencies",
     "mechanisms",
     "stage_times",
+    "summarize",
 ]
 
 STAGES = ("admit", "order", "preload", "execute", "merkleize", "flush", "prove")
@@ -38,6 +41,25 @@ _PASS = [*_RUNG, "repetition"]
 
 def _metric(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     return frame[(frame["metric"] == metric) & (frame["status"] == "ok")]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run's table says, made once for all that show it.
+
+    rungs, times, waits, lines: ``ladder``, ``stage_times``, ``latencies`` and ``explain`` of the table
+    """
+
+    rungs: pd.DataFrame
+    times: pd.DataFrame
+    waits: pd.DataFrame
+    lines: list[str]
+
+
+def summarize(frame: pd.DataFrame) -> Summary:
+    """All that a run shows of its table; InputError where no level of it holds."""
+    rungs, times = ladder(frame), stage_times(frame)
+    return Summary(rungs, times, latencies(frame), explain(frame, rungs, times))
 
 
 def ladder(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,11 +75,15 @@ def ladder(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     lowest = frame.groupby("workload")["level"].min()
+    measured = {
+        name: dict(list(_metric(frame, name).groupby(_RUNG, observed=True)["value"]))
+        for name in ("tps_with_admit", "model_error", "model_error_with_admit")
+    }
+    missing = pd.Series(dtype="float64")
     for (workload, level), group in _metric(frame, "tps").groupby(_RUNG, sort=True):
 
-        def of(metric: str, workload: str = workload, level: int = level) -> pd.Series:
-            rows = _metric(frame, metric)
-            return rows[(rows["workload"] == workload) & (rows["level"] == level)]["value"]
+        def of(metric: str, rung: tuple[str, int] = (workload, level)) -> pd.Series:
+            return measured[metric].get(rung, missing)
 
         rows.append(
             {
