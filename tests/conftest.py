@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from hypothesis import settings
 # The first example of a test may compile a kernel, and the machine may be shared: time is not what these tests check.
 settings.register_profile("chaindp", deadline=None)
 settings.load_profile("chaindp")
+
+# Whoever starts the tests in the background of a script leaves them deaf to SIGINT, which some of them send themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
