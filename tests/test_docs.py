@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import chaindp
 from chaindp.cli import COMMANDS
+from chaindp.results.summary import ladder
 from conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -77,6 +79,19 @@ def test_the_readmes_python_runs_as_printed() -> None:
 def test_the_readme_quotes_the_reference_run() -> None:
     summary = (REPOSITORY / "results" / "reference" / "summary.txt").read_text().rstrip()
     assert summary in README.read_text()
+
+
+def test_the_pipeline_page_quotes_the_model_run() -> None:
+    """A row a level: modelled throughput, and the model's error against live passes."""
+    rungs = ladder(chaindp.load(REPOSITORY / "results" / "model"))
+    assert rungs["level"].tolist() == [0, 1, 2, 3, 4, 5]
+    text = (REPOSITORY / "docs" / "pipeline.md").read_text()
+    for rung in rungs.to_dict("records"):
+        cells = [f"DP{rung['level']}", f"{rung['tps']:,.0f}", f"{rung['tps_with_admit']:,.0f}"]
+        for name in ("model_error", "model_error_with_admit"):
+            middle, low, high = (100 * rung[f"{name}{part}"] for part in ("", "_low", "_high"))
+            cells.append(f"{middle:+.1f} % ({low:+.1f} to {high:+.1f})")
+        assert f"| {' | '.join(cells)} |" in text
 
 
 def test_the_readme_names_every_command() -> None:

@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -295,20 +295,22 @@ def _run_all(tools: Toolchain, what: str, commands: Sequence[Sequence[str]], fol
             said = folder / f"said-{number}.txt"
             with kept(folder):
                 file = stack.enter_context(open(said, "w", encoding="utf-8"))
-            try:
-                # A group of its own: a compiler starts others.
-                child = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise PluginError(f"the C++ compiler does not run: {command[0]}: {error.strerror or error}") from None
-            stack.callback(_end, child)
+            with _uninterrupted():
+                try:
+                    # A group of its own: a compiler starts others.
+                    child = subprocess.Popen(
+                        command,
+                        cwd=folder,
+                        env=env,
+                        stdin=subprocess.DEVNULL,
+                        stdout=file,
+                        stderr=file,
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    reason = error.strerror or error
+                    raise PluginError(f"the C++ compiler does not run: {command[0]}: {reason}") from None
+                stack.callback(_end, child)
             running.append((child, said))
         for child, said in running:
             try:
@@ -318,6 +320,16 @@ def _run_all(tools: Toolchain, what: str, commands: Sequence[Sequence[str]], fol
             if child.returncode:
                 text = said.read_text(encoding="utf-8", errors="replace")
                 raise PluginError(f"{what} does not compile as C++: {_first_error(text)}")
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C for the end of the block: a process that it comes in the start of would be nobody's to end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
