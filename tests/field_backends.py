@@ -19,7 +19,7 @@ import numpy as np
 
 from chaindp import hookimpl
 from chaindp.backend import Backend, BackendSpec, Capability
-from chaindp.errors import ChaindpError, InputError
+from chaindp.errors import CapabilityError, ChaindpError, InputError
 from chaindp.kernels import checks
 from chaindp.kernels.poseidon2 import round_constants
 
@@ -78,8 +78,10 @@ def transform(values):
 
 
 def checked(values, shape, field):
-    if not isinstance(field, str) or field != "babybear":
+    if not isinstance(field, str) or field not in ("babybear", "koalabear"):
         raise InputError(f"field {field!r} is unknown")
+    if field != "babybear":
+        raise CapabilityError(f"only over babybear, not over {field}")
     values = checks.array(values, "values", np.uint32, shape)
     if (values >= P).any():
         raise InputError("an element is not canonical")

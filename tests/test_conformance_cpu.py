@@ -7,10 +7,15 @@ import pytest
 from chaindp.testing import (
     BackendConformance,
     EcrecoverConformance,
+    FriFoldConformance,
+    InttConformance,
     Keccak256Conformance,
+    LdeConformance,
     MerkleOpenConformance,
     MerkleTreeConformance,
     MerkleUpdateConformance,
+    NttConformance,
+    Poseidon2Conformance,
     Sha256Conformance,
     TrieHashConformance,
 )
@@ -48,6 +53,53 @@ class TestTrieHash(Vector, TrieHashConformance): ...
 
 
 class TestEcrecover(Vector, EcrecoverConformance): ...
+
+
+class TestPoseidon2(Vector, Poseidon2Conformance): ...
+
+
+class TestNtt(Vector, NttConformance):
+    log2_sizes = (0, 1, 5, 8, 9)
+    largest_log2 = 12
+
+
+class TestLde(Vector, LdeConformance):
+    log2_sizes = (0, 3, 6, 8)
+    blowups = (1, 2, 8)
+
+
+class TestFriFold(Vector, FriFoldConformance):
+    log2_sizes = (1, 2, 3, 6)
+
+
+@pytest.mark.slow
+class TestNttLarge(NttConformance):
+    backend = "cpu"
+    largest_log2 = 21
+
+
+@pytest.mark.slow
+class TestIntt(Vector, InttConformance): ...
+
+
+@pytest.mark.slow
+class TestScalarPoseidon2(Scalar, Poseidon2Conformance): ...
+
+
+@pytest.mark.slow
+class TestScalarNtt(Scalar, NttConformance): ...
+
+
+@pytest.mark.slow
+class TestScalarIntt(Scalar, InttConformance): ...
+
+
+@pytest.mark.slow
+class TestScalarLde(Scalar, LdeConformance): ...
+
+
+@pytest.mark.slow
+class TestScalarFriFold(Scalar, FriFoldConformance): ...
 
 
 class TestScalarContract(Scalar, BackendConformance): ...

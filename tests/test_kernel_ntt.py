@@ -155,7 +155,7 @@ ROWS = np.zeros((2, 4), dtype=np.uint32)
         ((ROWS[:, :0],), "values has rows of 0 elements, expected a power of two"),
         ((np.zeros((0, 1 << 28), np.uint32),), "268435456 elements, and babybear's largest transform is 2^27"),
         ((ROWS + np.uint32(P),), "values holds 2013265921 at [0,0], which is not below babybear's 2013265921"),
-        ((ROWS, "goldilocks"), "field 'goldilocks' is unknown, expected one of babybear"),
+        ((ROWS, "goldilocks"), "field 'goldilocks' is unknown, expected one of babybear, koalabear"),
     ],
 )
 def test_bad_arguments_get_one_clear_line(args: Any, says: str) -> None:

@@ -180,7 +180,7 @@ def at(place: tuple[int, int], value: int) -> np.ndarray:
         ((STATE.tolist(),), "states is list, expected a numpy array of uint32"),
         ((at((1, 2), P),), "states holds 2013265921 at [1,2], which is not below babybear's 2013265921"),
         ((at((0, 0), 2**32 - 1),), "states holds 4294967295 at [0,0]"),
-        ((STATE, "BabyBear"), "field 'BabyBear' is unknown, expected one of babybear"),
+        ((STATE, "BabyBear"), "field 'BabyBear' is unknown, expected one of babybear, koalabear"),
         ((STATE, ["babybear"]), "field ['babybear'] is unknown"),
     ],
 )

@@ -16,7 +16,10 @@ __all__ = ["KERNELS", "SCALAR", "chaindp_backends"]
 SCALAR = "scalar"
 """The device that hashes one message at a time on one thread."""
 
-KERNELS = ("keccak256", "sha256", "merkle_tree", "merkle_update", "merkle_open", "trie_hash", "ecrecover")
+KERNELS = (
+    *("keccak256", "sha256", "merkle_tree", "merkle_update", "merkle_open", "trie_hash", "ecrecover"),
+    *("poseidon2", "ntt", "intt", "lde", "fri_fold"),
+)
 """The kernels that both devices have."""
 
 

@@ -16,6 +16,7 @@ from chaindp.backend import Backend, BackendOptions
 from chaindp.kernels import checks
 from chaindp.kernels.merkle import level_offsets, zero_roots
 from chaindp.kernels.trie import check_trie
+from chaindp_cpu.field_kernels import FIELD_KERNELS, VectorFields
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,7 +49,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, "chaindp-cpu")
 
 
-class CpuBackend(Backend):
+class CpuBackend(VectorFields, Backend):
     """Kernels over numpy arrays on host memory. Calls from several threads share one pool and nothing else."""
 
     def __init__(self, name: str, options: BackendOptions) -> None:
@@ -70,6 +71,8 @@ class CpuBackend(Backend):
             elif name in ("keccak256", "sha256"):
                 _module("batches")
                 _module("keccak" if name == "keccak256" else "sha256")
+            elif name in FIELD_KERNELS:
+                _module(FIELD_KERNELS[name])
 
     def _run(self, job: Callable[[int, int], None], shares: Sequence[tuple[int, int]]) -> None:
         """``job(first, last)`` for every share, side by side; the first error is raised once all have ended."""

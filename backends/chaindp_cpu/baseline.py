@@ -13,6 +13,7 @@ from chaindp.backend import Backend, BackendOptions
 from chaindp.kernels import checks
 from chaindp.kernels.merkle import level_offsets, sibling_paths, zero_roots
 from chaindp.kernels.trie import check_trie
+from chaindp_cpu.field_kernels import FIELD_KERNELS, ScalarFields
 
 __all__ = ["ScalarBackend"]
 
@@ -22,7 +23,7 @@ def _scalar() -> Any:
     return importlib.import_module("chaindp_cpu.scalar")
 
 
-class ScalarBackend(Backend):
+class ScalarBackend(ScalarFields, Backend):
     """Compiled loops over single messages, on the calling thread however many the options allow."""
 
     def __init__(self, name: str, options: BackendOptions) -> None:
@@ -34,6 +35,8 @@ class ScalarBackend(Backend):
         _scalar()
         for hash_name in ("keccak256", "sha256"):
             zero_roots(hash_name)
+        if FIELD_KERNELS.keys() & set(kernels):
+            importlib.import_module("chaindp_cpu.scalar_fields")
         if "ecrecover" in kernels:
             importlib.import_module("chaindp_cpu.secp256k1").library()
 

@@ -24,7 +24,9 @@ __all__ = [
     "INTS_IN",
     "INTS_OUT",
     "WORDS32",
+    "WORDS32_IN",
     "WORDS64",
+    "WORDS64_IN",
     "Lanes",
     "copy_bytes",
     "data_pointer",
@@ -39,7 +41,9 @@ BYTES_OUT = types.Array(types.uint8, 1, "C")
 INTS_IN = types.Array(types.int64, 1, "C", readonly=True)
 INTS_OUT = types.Array(types.int64, 1, "C")
 WORDS32 = types.Array(types.uint32, 1, "C")
+WORDS32_IN = types.Array(types.uint32, 1, "C", readonly=True)
 WORDS64 = types.Array(types.uint64, 1, "C")
+WORDS64_IN = types.Array(types.uint64, 1, "C", readonly=True)
 INT = types.int64
 
 _I32 = ir.IntType(32)
@@ -115,6 +119,10 @@ class Lanes:
     def swap_bytes(self, value: ir.Value) -> ir.Value:
         """Reverse the bytes of every lane."""
         return self._intrinsic("bswap", value)
+
+    def minimum(self, first: ir.Value, second: ir.Value) -> ir.Value:
+        """The lesser unsigned number of every lane."""
+        return self._intrinsic("umin", first, second)
 
     def xor(self, first: ir.Value, *others: ir.Value) -> ir.Value:
         """Exclusive or of two or more values."""

@@ -19,6 +19,7 @@ NO_CORE = "no core of it is there"
 REASONS = {
     **dict.fromkeys(KERNELS, NO_CORE),
     **dict.fromkeys(("merkle_update", "merkle_open", "trie_hash"), COMPOSED),
+    **dict.fromkeys(("intt", "lde", "fri_fold"), NO_CORE),
     "ecrecover": "there is no core for elliptic curves",
 }
 """Every kernel, and why it is not there where no core serves it."""

@@ -15,7 +15,7 @@ from chaindp.errors import ChaindpError, UsageError
 
 __all__ = ["Catalogue", "catalogue", "hdl_folder"]
 
-ALL_KERNELS = (*KERNELS, "merkle_update", "merkle_open", "trie_hash", "ecrecover")
+ALL_KERNELS = (*KERNELS, "merkle_update", "merkle_open", "trie_hash", "intt", "lde", "fri_fold", "ecrecover")
 
 
 @dataclass(frozen=True, slots=True)

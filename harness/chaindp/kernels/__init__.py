@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from chaindp.kernels.fri import FRI_FOLD
 from chaindp.kernels.hashes import KECCAK256, SHA256
+from chaindp.kernels.lde import LDE
 from chaindp.kernels.merkle import (
     MERKLE_OPEN,
     MERKLE_ROOT,
@@ -12,7 +14,7 @@ from chaindp.kernels.merkle import (
     verify_path,
     zero_roots,
 )
-from chaindp.kernels.ntt import NTT
+from chaindp.kernels.ntt import INTT, NTT
 from chaindp.kernels.poseidon2 import POSEIDON2
 from chaindp.kernels.signatures import ECRECOVER
 from chaindp.kernels.spec import Args, KernelSpec, Vector
@@ -21,7 +23,10 @@ from chaindp.kernels.trie import TRIE_HASH, splice
 __all__ = [
     "BUILTIN",
     "ECRECOVER",
+    "FRI_FOLD",
+    "INTT",
     "KECCAK256",
+    "LDE",
     "MERKLE_OPEN",
     "MERKLE_ROOT",
     "MERKLE_TREE",
@@ -49,6 +54,9 @@ BUILTIN: tuple[KernelSpec, ...] = (
     MERKLE_OPEN,
     TRIE_HASH,
     NTT,
+    INTT,
+    LDE,
+    FRI_FOLD,
     ECRECOVER,
 )
 """The contracts that ship with chaindp."""

@@ -15,7 +15,7 @@ import numpy as np
 from chaindp.errors import InputError
 from chaindp.kernels import checks
 
-__all__ = ["FIELDS", "Field", "elements", "field_named", "random_elements"]
+__all__ = ["BABYBEAR", "FIELDS", "KOALABEAR", "Field", "elements", "field_named", "random_elements"]
 
 _PART = 1 << 16
 
@@ -27,12 +27,17 @@ class Field:
     prime:         p, below 2^31
     two_adicity:   the largest k for which 2^k divides p - 1
     two_adic_root: generates the subgroup of order 2^two_adicity
+    generator:     of the whole multiplicative group
+    extension:     W, for which X^4 - W is irreducible: the extension field of degree 4 consists of polynomials modulo
+                   X^4 - W, an element of four coefficients, the constant term first
     """
 
     name: str
     prime: int
     two_adicity: int
     two_adic_root: int
+    generator: int
+    extension: int
 
     def root_of_unity(self, log2_size: int) -> int:
         """The generator of the subgroup of order 2^log2_size: each is the square of the next larger one's."""
@@ -40,11 +45,14 @@ class Field:
 
 
 # The root is 31^15: 31 generates the whole group, whose order is 15 * 2^27. Source: Plonky3, p3-baby-bear 0.8.0,
-# MONTY_GEN and TWO_ADIC_GENERATORS.
-BABYBEAR = Field("babybear", 2**31 - 2**27 + 1, 27, 440564289)
+# MONTY_GEN, TWO_ADIC_GENERATORS, and W of its BinomialExtensionData<4>.
+BABYBEAR = Field("babybear", 2**31 - 2**27 + 1, 27, 440564289, generator=31, extension=11)
 
-FIELDS: Mapping[str, Field] = {field.name: field for field in (BABYBEAR,)}
-"""By the name that kernels take."""
+# Likewise: 3^127, and the order is 127 * 2^24. Source: Plonky3, p3-koala-bear 0.8.0, the same names.
+KOALABEAR = Field("koalabear", 2**31 - 2**24 + 1, 24, 1791270792, generator=3, extension=3)
+
+FIELDS: Mapping[str, Field] = {field.name: field for field in (BABYBEAR, KOALABEAR)}
+"""By the name that kernels take. A backend may have one of them only: it says CapabilityError of the other."""
 
 
 def field_named(name: Any) -> Field:

@@ -197,6 +197,18 @@ class KernelSet:
         """The transform of each row of uint32[columns,n], in natural order."""
         return self.call("ntt", values, field)  # type: ignore[no-any-return]
 
+    def intt(self, values: np.ndarray, field: str = "babybear") -> np.ndarray:
+        """The coefficients that each row of uint32[columns,n] is the transform of."""
+        return self.call("intt", values, field)  # type: ignore[no-any-return]
+
+    def lde(self, values: np.ndarray, blowup: int, shift: int, field: str = "babybear") -> np.ndarray:
+        """Each row of uint32[columns,n], extended to uint32[columns,n * blowup] on the coset of ``shift``."""
+        return self.call("lde", values, blowup, shift, field)  # type: ignore[no-any-return]
+
+    def fri_fold(self, codeword: np.ndarray, challenge: np.ndarray, shift: int, field: str = "babybear") -> np.ndarray:
+        """The codeword uint32[n,4] on the coset of ``shift``, folded to uint32[n/2,4] on that of its square."""
+        return self.call("fri_fold", codeword, challenge, shift, field)  # type: ignore[no-any-return]
+
 
 def _sealed(array: np.ndarray) -> np.ndarray:
     """A view of ``array`` that cannot be written through."""
@@ -278,6 +290,9 @@ _RESULTS: dict[str, Callable[..., Sequence[tuple[type, tuple[int | None, ...]]]]
     "merkle_open": lambda nodes, count, indices, *_: [(np.uint8, (len(indices), None, 32))],
     "poseidon2": lambda states, *_: [(np.uint32, states.shape)],
     "ntt": lambda values, *_: [(np.uint32, values.shape)],
+    "intt": lambda values, *_: [(np.uint32, values.shape)],
+    "lde": lambda values, blowup, *_: [(np.uint32, (values.shape[0], values.shape[1] * blowup))],
+    "fri_fold": lambda codeword, *_: [(np.uint32, (len(codeword) // 2, 4))],
     "ecrecover": lambda digests, _: [(np.uint8, (len(digests), 20)), (np.bool_, (len(digests),))],
 }
 """Dtype and shape of each built-in kernel's results, which a backend must hand to the chain. None: any length."""

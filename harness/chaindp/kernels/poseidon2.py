@@ -2,9 +2,10 @@
 
 Poseidon2 (Grassi, Khovratovich, Schofnegger, https://eprint.iacr.org/2023/323): an external linear layer, then external
 rounds (a constant and the S-box on every element, the external linear layer), internal rounds (a constant and the S-box
-on the first element, the internal linear layer), and external rounds again. The instance is Plonky3's default one
-(``default_babybear_poseidon2_16``): its 4x4 matrix, internal diagonal and numbers of rounds. Its round constants come
-from the Grain LFSR of the Poseidon paper (https://eprint.iacr.org/2019/458, appendix E).
+on the first element, the internal linear layer), and external rounds again. The instances are Plonky3's default ones
+(``default_babybear_poseidon2_16``, ``default_koalabear_poseidon2_16``): their 4x4 matrix, internal diagonals and
+numbers of rounds. Their round constants come from the Grain LFSR of the Poseidon paper
+(https://eprint.iacr.org/2019/458, appendix E).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from chaindp.errors import InputError
-from chaindp.kernels.fields import BABYBEAR, FIELDS, Field, elements, random_elements
+from chaindp.kernels.fields import BABYBEAR, FIELDS, KOALABEAR, Field, elements, random_elements
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 
 __all__ = [
@@ -73,13 +74,20 @@ _BABYBEAR_DIAGONAL = (
     *(-_half(power) for power in (8, 4, 27)),
 )
 
+_KOALABEAR_DIAGONAL = (
+    *_BABYBEAR_DIAGONAL[:9],
+    *(_half(power) for power in (8, 3, 24)),
+    *(-_half(power) for power in (8, 3, 4, 24)),
+)
+
 INSTANCES: Mapping[str, Instance] = {
     instance.field.name: instance
     for instance in (
         Instance(BABYBEAR, exponent=7, external_rounds=8, internal_rounds=13, diagonal=_BABYBEAR_DIAGONAL),
+        Instance(KOALABEAR, exponent=3, external_rounds=8, internal_rounds=20, diagonal=_KOALABEAR_DIAGONAL),
     )
 }
-"""By the name of the field. Source of the figures: Plonky3, p3-baby-bear 0.8.0, poseidon2.rs."""
+"""By the name of the field. Source of the figures: Plonky3, p3-baby-bear and p3-koala-bear 0.8.0, poseidon2.rs."""
 
 
 def instance_of(name: Any) -> Instance:
@@ -195,42 +203,47 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split()]
 
 
-def _vector(state: Sequence[int], permuted: Sequence[int], source: str) -> Vector:
+def _vector(field: Field, state: Sequence[int], permuted: Sequence[int], source: str) -> Vector:
     return Vector(
-        (np.array([state], dtype=np.uint32), "babybear"), np.array([permuted], dtype=np.uint32), f"Plonky3, {source}"
+        (np.array([state], dtype=np.uint32), field.name), np.array([permuted], dtype=np.uint32), f"Plonky3, {source}"
     )
 
 
+_TEST_STATE = _numbers(
+    "894848333 1437655012 1200606629 1690012884 71131202 1749206695 1717947831 120589055 "
+    "19776022 42382981 1831865506 724844064 171220207 1299207443 227047920 1783754913"
+)
 _COMPUTED = "p3-baby-bear 0.8.0, computed with default_babybear_poseidon2_16"
+_COMPUTED_KOALABEAR = "p3-koala-bear 0.8.0, computed with default_koalabear_poseidon2_16"
 
 POSEIDON2 = KernelSpec(
     name="poseidon2",
-    summary='states u32[N,16], canonical, field "babybear" -> states u32[N,16], permuted',
+    summary='states u32[N,16], canonical, field "babybear" or "koalabear" -> states u32[N,16], permuted',
     unit="permutation",
     generate=_generate,
     golden=_golden,
     units=_units,
     vectors=(
         _vector(
+            BABYBEAR,
+            _TEST_STATE,
             _numbers(
-                "894848333 1437655012 1200606629 1690012884 71131202 1749206695 1717947831 120589055 "
-                "19776022 42382981 1831865506 724844064 171220207 1299207443 227047920 1783754913"
-            ),
-            _numbers(
-                "516096821 90309867 1101817252 1660784290 360715097 1789519026 1788910906 563338433 "
-                "319524748 1741414159 1650859320 894311162 1121347488 1692793758 1052633829 1344246938"
+                "516096821 90309867 1101817252 1660784290 360715097 1789519026 1788910906 563338433 319524748 "
+                "1741414159 1650859320 894311162 1121347488 1692793758 1052633829 1344246938"
             ),
             "p3-baby-bear 0.8.0, test_default_babybear_poseidon2_width_16",
         ),
         _vector(
+            BABYBEAR,
             (0,) * WIDTH,
             _numbers(
-                "1168947398 128782440 747404447 883925857 360581875 1704698758 1878363991 1054281681 "
-                "682225194 705839125 1218819873 41544645 1095344608 174996601 1678438226 11259290"
+                "1168947398 128782440 747404447 883925857 360581875 1704698758 1878363991 1054281681 682225194 "
+                "705839125 1218819873 41544645 1095344608 174996601 1678438226 11259290"
             ),
             _COMPUTED,
         ),
         _vector(
+            BABYBEAR,
             range(WIDTH),
             _numbers(
                 "1906786279 1737026427 1959749225 700325316 1638050605 1021608788 1726691001 1761127344 "
@@ -239,12 +252,49 @@ POSEIDON2 = KernelSpec(
             _COMPUTED,
         ),
         _vector(
+            BABYBEAR,
             (BABYBEAR.prime - 1,) * WIDTH,
             _numbers(
-                "1233564084 138281517 1431982993 585402190 417047365 1462994434 584596381 883853858 "
-                "1957702061 1422117949 1077349319 355468137 1629297269 17043753 1065643784 679123220"
+                "1233564084 138281517 1431982993 585402190 417047365 1462994434 584596381 883853858 1957702061 "
+                "1422117949 1077349319 355468137 1629297269 17043753 1065643784 679123220"
             ),
             _COMPUTED,
+        ),
+        _vector(
+            KOALABEAR,
+            _TEST_STATE,
+            _numbers(
+                "1934285469 604889435 133449501 1026180808 1830659359 176667110 1391183747 351743874 1238264085 "
+                "1292768839 2023573270 1201586780 1360691759 1230682461 748270449 651545025"
+            ),
+            "p3-koala-bear 0.8.0, test_default_koalabear_poseidon2_width_16",
+        ),
+        _vector(
+            KOALABEAR,
+            (0,) * WIDTH,
+            _numbers(
+                "1467453764 68262570 2085334433 1711169726 869537427 698494029 1998923102 727938840 1236421175 "
+                "857433239 1995651691 1526804549 968729910 15322618 1511105384 1900792116"
+            ),
+            _COMPUTED_KOALABEAR,
+        ),
+        _vector(
+            KOALABEAR,
+            range(WIDTH),
+            _numbers(
+                "1259554834 663463928 1989430097 476523442 836740795 1803459961 1229318262 2023956904 "
+                "2054405130 1556655036 1455339712 1471465890 423337459 353979748 1203410294 1592576868"
+            ),
+            _COMPUTED_KOALABEAR,
+        ),
+        _vector(
+            KOALABEAR,
+            (KOALABEAR.prime - 1,) * WIDTH,
+            _numbers(
+                "2099104886 1135614414 2072416469 1694003856 938430089 977761515 890195797 1576442388 "
+                "1081657563 1229705866 850266868 1739002224 1460530344 1003261640 2107563608 1028339170"
+            ),
+            _COMPUTED_KOALABEAR,
         ),
     ),
     sizes=(1 << 6, 1 << 12, 1 << 16),

@@ -19,15 +19,17 @@ from __future__ import annotations
 
 from chaindp.testing.choose import conformance_class
 from chaindp.testing.contract import BackendConformance
+from chaindp.testing.fri import FriFoldConformance
 from chaindp.testing.hashes import Keccak256Conformance, RaggedHashConformance, Sha256Conformance
 from chaindp.testing.kernel import Case, KernelConformance
+from chaindp.testing.lde import LdeConformance
 from chaindp.testing.merkle import (
     MerkleOpenConformance,
     MerkleRootConformance,
     MerkleTreeConformance,
     MerkleUpdateConformance,
 )
-from chaindp.testing.ntt import NttConformance
+from chaindp.testing.ntt import InttConformance, NttConformance
 from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
 from chaindp.testing.trie import TrieHashConformance
@@ -36,8 +38,11 @@ __all__ = [
     "BackendConformance",
     "Case",
     "EcrecoverConformance",
+    "FriFoldConformance",
+    "InttConformance",
     "Keccak256Conformance",
     "KernelConformance",
+    "LdeConformance",
     "MerkleOpenConformance",
     "MerkleRootConformance",
     "MerkleTreeConformance",

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from chaindp.errors import PluginError
 from chaindp.kernels import KernelSpec
 from chaindp.plugins import describe_error
+from chaindp.testing.fri import FriFoldConformance
 from chaindp.testing.hashes import Keccak256Conformance, Sha256Conformance
 from chaindp.testing.kernel import KernelConformance
+from chaindp.testing.lde import LdeConformance
 from chaindp.testing.merkle import (
     MerkleOpenConformance,
     MerkleRootConformance,
     MerkleTreeConformance,
     MerkleUpdateConformance,
 )
-from chaindp.testing.ntt import NttConformance
+from chaindp.testing.ntt import InttConformance, NttConformance
 from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
 from chaindp.testing.trie import TrieHashConformance
@@ -35,6 +37,9 @@ BUILTIN: Mapping[str, type[KernelConformance]] = {
         MerkleOpenConformance,
         TrieHashConformance,
         NttConformance,
+        InttConformance,
+        LdeConformance,
+        FriFoldConformance,
         EcrecoverConformance,
     )
 }

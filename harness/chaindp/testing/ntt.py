@@ -1,4 +1,6 @@
-"""The conformance of ``ntt``: rows of coefficients to their values at the powers of a root of unity."""
+"""The conformance of ``ntt`` and ``intt``: rows of coefficients to their values at the powers of a root of unity, and
+back.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,16 @@ from hypothesis import strategies as st
 from chaindp.kernels import Args
 from chaindp.kernels.fields import FIELDS, Field, random_elements
 from chaindp.testing.cases import Case, spoilt
-from chaindp.testing.kernel import KernelConformance
+from chaindp.testing.fields import FieldConformance, edge_elements, not_canonical, unknown_fields
 from chaindp.testing.offences import Fault
-from chaindp.testing.poseidon2 import edge_elements, not_canonical, unknown_fields
 
-__all__ = ["NttConformance"]
+__all__ = ["InttConformance", "NttConformance", "value_at"]
 
 _BATCH = 1 << 24
 """Elements that a large batch has at most."""
 
 
-class NttConformance(KernelConformance):
+class NttConformance(FieldConformance):
     """``ntt``: values u32[columns,n] and a field to as many values.
 
     log2_sizes:   of the transforms that are compared with the golden reference
@@ -30,7 +31,6 @@ class NttConformance(KernelConformance):
     """
 
     kernel = "ntt"
-    fields: ClassVar[tuple[str, ...]] = ("babybear",)
     log2_sizes: ClassVar[tuple[int, ...]] = tuple(range(11))
     largest_log2: ClassVar[int] = 16
 
@@ -92,25 +92,19 @@ class NttConformance(KernelConformance):
         yield from spoilt(self.spec, args)
         yield from unknown_fields(values)
         for field in self.fields:
-            yield from not_canonical(values % np.uint32(FIELDS[field].prime), field)
+            yield from not_canonical(values, field)
         for length in (0, 3, 6, 12, 1000):
             yield Case(f"rows of {length} elements", (np.zeros((2, length), dtype=np.uint32), name))
-        longest = 1 << (FIELDS[name].two_adicity + 1)
-        yield Case(f"no row of {longest} elements", (np.zeros((0, longest), dtype=np.uint32), name))
+        for field in self.fields:
+            longest = 1 << (FIELDS[field].two_adicity + 1)
+            yield Case(f"no row of {longest} elements over {field}", (np.zeros((0, longest), dtype=np.uint32), field))
 
     def bulk(self, rng: np.random.Generator, size: int) -> Args:
         """``size`` rows, of another length in every batch."""
         log2_size = min(1 + 3 * size.bit_length() % 8, self.largest_log2)
         length = max(2, min(1 << log2_size, _BATCH // size)) if self.largest_log2 else 1
-        return random_elements(rng, (size, length), FIELDS[self.fields[0]]), self.fields[0]
-
-    def altered(self, args: Args, rng: np.random.Generator) -> Args | None:
-        """The same rows but for one element in the middle."""
-        values, name = args
-        changed = values.copy()
-        flat = changed.reshape(-1)
-        flat[len(flat) // 2] = (int(flat[len(flat) // 2]) + 1) % FIELDS[name].prime
-        return changed, name
+        name = self.fields[size.bit_length() // 3 % len(self.fields)]
+        return random_elements(rng, (size, length), FIELDS[name]), name
 
     def test_every_length_by_the_definition(self) -> None:
         """Values at a few powers of the root, and the coefficients again, times n and backwards, by a second transform.
@@ -126,21 +120,36 @@ class NttConformance(KernelConformance):
         what = f"a row of 2^{log2_size} over {field.name}"
         first = self.tested.run(args).output
         length = 1 << log2_size
-        root = field.root_of_unity(log2_size)
+        root, factor = self._point(log2_size, field)
         for place in sorted({0, 1 % length, length // 3, length // 2, length - 1}):
-            expected = _value_at(args[0][0], pow(root, place, field.prime), field.prime)
+            value = value_at(args[0][0], pow(root, place, field.prime), field.prime)
+            expected = value * factor % field.prime
             if first.shape != args[0].shape or int(first[0, place]) != expected:
-                detail = f"{what}: the value at the root to the power {place} is not {expected}"
+                detail = f"{what}: result {place} is not {expected}"
                 raise self.tested.offence(Fault.WRONG, detail)
         second = self.tested.run((first, field.name)).output
-        backwards = np.roll(args[0][:, ::-1], 1, axis=1).astype(np.uint64) * np.uint64(length) % np.uint64(field.prime)
+        scale = np.uint64(length * factor**2 % field.prime)
+        backwards = np.roll(args[0][:, ::-1], 1, axis=1).astype(np.uint64) * scale % np.uint64(field.prime)
         wrong = int((second != backwards).sum())
         if wrong:
-            detail = f"{what}: {wrong} of its coefficients are others after a second transform"
+            detail = f"{what}: {wrong} of its elements are others after a second transform"
             raise self.tested.offence(Fault.WRONG, detail)
 
+    def _point(self, log2_size: int, field: Field) -> tuple[int, int]:
+        """A result is the row's value, as a polynomial, at a power of the first, times the second."""
+        return field.root_of_unity(log2_size), 1
 
-def _value_at(coefficients: np.ndarray, point: int, prime: int) -> int:
+
+class InttConformance(NttConformance):
+    """``intt``: the other way round, tested in the same ways."""
+
+    kernel = "intt"
+
+    def _point(self, log2_size: int, field: Field) -> tuple[int, int]:
+        return pow(field.root_of_unity(log2_size), -1, field.prime), pow(1 << log2_size, -1, field.prime)
+
+
+def value_at(coefficients: np.ndarray, point: int, prime: int) -> int:
     """The polynomial's value at ``point``: halves of it side by side, then pairs of values, and so on."""
     values = coefficients.astype(np.uint64)
     while len(values) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -12,38 +12,15 @@ from chaindp.kernels import Args
 from chaindp.kernels.fields import FIELDS, random_elements
 from chaindp.kernels.poseidon2 import WIDTH
 from chaindp.testing.cases import Case, spoilt
-from chaindp.testing.kernel import KernelConformance
+from chaindp.testing.fields import FieldConformance, edge_elements, not_canonical, unknown_fields
 
-__all__ = ["Poseidon2Conformance", "edge_elements", "not_canonical", "unknown_fields"]
-
-
-def edge_elements(prime: int) -> tuple[int, ...]:
-    """Elements at which arithmetic modulo ``prime`` or in Montgomery form with R = 2^32 goes wrong first."""
-    radix = (1 << 32) % prime
-    return (0, 1, 2, prime - 1, prime - 2, prime // 2, prime // 2 + 1, radix, prime - radix, pow(radix, -1, prime))
+__all__ = ["Poseidon2Conformance"]
 
 
-def not_canonical(values: np.ndarray, field: str) -> Iterator[Case]:
-    """``values`` uint32 with one element that is no canonical one of ``field``: the first, a middle, the last."""
-    prime = FIELDS[field].prime
-    for at in sorted({0, values.size // 2, values.size - 1}):
-        for wrong in (prime, prime + 1, 1 << 31, (1 << 32) - 1):
-            spoiled = values.copy()
-            spoiled.reshape(-1)[at] = wrong
-            yield Case(f"{wrong} as element {at}", (spoiled, field))
-
-
-def unknown_fields(values: np.ndarray) -> Iterator[Case]:
-    """``values`` over fields that there are none of."""
-    for name in ("", "BABYBEAR", "goldilocks", None, 31):
-        yield Case(f"the field {name!r}", (values, name))
-
-
-class Poseidon2Conformance(KernelConformance):
+class Poseidon2Conformance(FieldConformance):
     """``poseidon2``: states u32[N,16] and a field to as many states."""
 
     kernel = "poseidon2"
-    fields: ClassVar[tuple[str, ...]] = ("babybear",)
     counts: ClassVar[tuple[int, ...]] = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33)
 
     def edge_cases(self) -> Iterator[Case]:
@@ -84,14 +61,6 @@ class Poseidon2Conformance(KernelConformance):
         yield from spoilt(self.spec, args)
         yield from unknown_fields(states)
         for name in self.fields:
-            yield from not_canonical(states % np.uint32(FIELDS[name].prime), name)
+            yield from not_canonical(states, name)
         yield Case("states of 17 elements", (np.zeros((3, WIDTH + 1), dtype=np.uint32), *args[1:]))
         yield Case("no state of no element", (np.zeros((0, 0), dtype=np.uint32), *args[1:]))
-
-    def altered(self, args: Args, rng: np.random.Generator) -> Args | None:
-        """The same states but for one element in the middle."""
-        states, name = args
-        changed: np.ndarray[Any, np.dtype[np.uint32]] = states.copy()
-        flat = changed.reshape(-1)
-        flat[len(flat) // 2] = (int(flat[len(flat) // 2]) + 1) % FIELDS[name].prime
-        return changed, name

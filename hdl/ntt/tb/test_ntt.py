@@ -69,7 +69,7 @@ async def vectors(dut) -> None:
     bench = await StreamBench.start(dut)
     for vector in NTT.vectors:
         row = vector.args[0][0].tolist()
-        if len(row) > 1 << LARGEST:
+        if len(row) > 1 << LARGEST or vector.args[1] != "babybear":
             continue
         send(bench, row)
         packet = np.frombuffer(await bench.receive(), dtype="<u4").tolist()

@@ -57,6 +57,8 @@ def a_state(rng: random.Random) -> list[int]:
 async def vectors(dut) -> None:
     bench = await StreamBench.start(dut)
     for vector in POSEIDON2.vectors:
+        if vector.args[1] != "babybear":
+            continue
         (packet,) = await bench.exchange([vector.args[0].astype("<u4").tobytes()])
         assert packet == vector.expected.astype("<u4").tobytes(), vector.source
 
