@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["PeerMissing", "hashtree", "xkcp"]
+__all__ = ["PeerMissing", "hashtree", "plonky3", "xkcp"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -20,13 +21,21 @@ class PeerMissing(Exception):
     """The peer cannot be had on this machine; ``str()`` says why."""
 
 
-def _run(command: list[str], directory: Path) -> str:
+def _run(command: list[str], directory: Path, seconds: float = 300, **environment: str) -> str:
     if shutil.which(command[0]) is None:
         raise PeerMissing(f"{command[0]} is not installed")
     try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env=os.environ | environment,
+        )
     except subprocess.TimeoutExpired:
-        raise PeerMissing(f"{' '.join(command)} took more than 300 s") from None
+        raise PeerMissing(f"{' '.join(command)} took more than {seconds:g} s") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise PeerMissing(f"{' '.join(command)}: {lines[-1]}")
@@ -95,3 +104,18 @@ def hashtree(build: Path) -> tuple[Callable[[int], float], Callable[[int], str]]
         return float(nanoseconds), digest
 
     return lambda nodes: ask(nodes)[0], lambda nodes: ask(nodes)[1]
+
+
+def plonky3(build: Path) -> ctypes.CDLL:
+    """Plonky3 0.8.0 behind the C functions of ``plonky3/src/lib.rs``, compiled for this CPU."""
+    library = build / "plonky3" / "release" / "libplonky3_peer.so"
+    command = ["cargo", "build", "--release", "--quiet", "--target-dir", str(build / "plonky3")]
+    # Minutes: it compiles Plonky3's crates.
+    _run(command, HERE / "plonky3", 1200, RUSTFLAGS="-C target-cpu=native")
+    found = ctypes.CDLL(str(library))
+    found.lanes.restype = ctypes.c_size_t
+    found.new_dft.restype = ctypes.c_void_p
+    found.dft_babybear.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+    for function in (found.permute_babybear, found.permute_koalabear):
+        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return found
