@@ -37,6 +37,10 @@ __all__ = ["LINE", "fill_factors", "first_pass", "powers", "transform_long", "tr
 LINE = 16
 """Elements side by side: a line of the cache, 64 bytes."""
 
+_APART = LINE
+"""Words between rows of the matrix between the passes: at a power of two, its columns would share a few sets of the
+cache."""
+
 _PART = 16 if has_wide_vectors() else 8
 _LINE = 4 * LINE
 _I64 = ir.IntType(64)
@@ -301,7 +305,8 @@ def first_pass(
     prime: int,
     inverse: int,
 ) -> None:
-    """Columns ``left`` to ``left + 16`` of the matrix at ``source[source_at:]``, transformed, to ``scratch``.
+    """Columns ``left`` to ``left + 16`` of the matrix at ``source[source_at:]``, transformed, to ``scratch``, in which
+    rows are 16 words apart.
 
     table, first: the factors, and their first line
     """
@@ -310,7 +315,7 @@ def first_pass(
         copy_bytes(source, 4 * (source_at + row * length + left), buffer, 64 * row, 64)
     _layers_of_columns(buffer, log2_rows, table, first, prime, inverse)
     for row in range(rows):
-        copy_bytes(buffer, 64 * row, scratch, 4 * (order[row] * length + left), 64)
+        copy_bytes(buffer, 64 * row, scratch, 4 * (order[row] * (length + _APART) + left), 64)
 
 
 _first_pass = first_pass
@@ -367,7 +372,7 @@ def transform_long(
 ) -> None:
     """The transform of the row at ``source[source_at:]`` to ``target[target_at:]``, in two passes.
 
-    scratch:       uint32[n]; buffer: uint32[16 * rows or length, the larger]
+    scratch:       uint32[rows * (length + 16)]; buffer: uint32[16 * rows or length, the larger]
     columns_table, rows_table, rows_order, length_order: see ``Plan``
     scale:         factors of the results, uint32[n], or of all of them, uint32[16], times R; none where it is empty
     """
@@ -389,7 +394,7 @@ def transform_long(
         )
     for top in range(0, rows, 16):
         for left in range(0, length, 16):
-            _turn(scratch, top * length + left, length, buffer, left)
+            _turn(scratch, top * (length + _APART) + left, length + _APART, buffer, left)
         _layers(buffer, log2_length, rows_table, prime, inverse)
         _put_lines(buffer, length, rows, target, target_at + top, scale, top, length_order, prime, inverse)
 

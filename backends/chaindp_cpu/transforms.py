@@ -116,7 +116,9 @@ class Transform:
         room = np.empty(_LINE * (lines + 1), dtype=np.uint32)
         skip = -(room.ctypes.data // 4) % _LINE
         self.buffer = room[skip : skip + _LINE * lines]
-        self.scratch = np.empty(1 << log2_size if long else 0, dtype=np.uint32)
+        self.scratch = np.empty(
+            (1 << plan.log2_rows) * ((1 << plan.log2_length) + _LINE) if long else 0, dtype=np.uint32
+        )
 
     def run(self, source: np.ndarray, target: np.ndarray, first: int, last: int) -> None:
         """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``, which have the same length."""
@@ -157,7 +159,7 @@ class Transform:
         order = np.arange(_LINE, dtype=np.int64)
         for top in range(0, rows, _LINE):
             for row in range(_LINE):
-                inner.row(self.scratch, (top + row) * length, turned, row * length)
+                inner.row(self.scratch, (top + row) * (length + _LINE), turned, row * length)
             ntt.turn_rows(
                 *(turned, length, rows, self.buffer, target, target_at + top, order, self.scale, top, *self.modulus)
             )
