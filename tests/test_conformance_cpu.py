@@ -55,19 +55,23 @@ class TestTrieHash(Vector, TrieHashConformance): ...
 class TestEcrecover(Vector, EcrecoverConformance): ...
 
 
+@pytest.mark.slow
 class TestPoseidon2(Vector, Poseidon2Conformance): ...
 
 
+# Of the field kernels one in the quick tests; tests/test_cpu_fields.py has the vectors and the algebra of all.
 class TestNtt(Vector, NttConformance):
     log2_sizes = (0, 1, 5, 8, 9)
     largest_log2 = 12
 
 
+@pytest.mark.slow
 class TestLde(Vector, LdeConformance):
     log2_sizes = (0, 3, 6, 8)
     blowups = (1, 2, 8)
 
 
+@pytest.mark.slow
 class TestFriFold(Vector, FriFoldConformance):
     log2_sizes = (1, 2, 3, 6)
 
