@@ -43,8 +43,9 @@ def test_every_command_has_help_and_json(name: str, capsys: pytest.CaptureFixtur
     assert cli.main([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: chaindp {name}")
-    if name == "verify":
-        for kind in ("block", "trietest", "rlptest"):
+    kinds = {"verify": ("block", "trietest", "rlptest", "proof"), "prove": ("poseidon2", "credential")}
+    if name in kinds:
+        for kind in kinds[name]:
             assert kind in text
             assert cli.main([name, kind, "--help"]) == 0
             assert "--json" in capsys.readouterr().out

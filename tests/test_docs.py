@@ -29,8 +29,8 @@ def console_commands(page: Path) -> list[str]:
 
 
 # The commands of docs/plugins.md need its example installed, and those of docs/validate-your-core.md build on each
-# other: tests/test_docs_plugins.py and tests/test_docs_cores.py run them.
-APART = ("plugins.md", "validate-your-core.md", "cores.md")
+# other, as do those of docs/proofs.md: tests/test_docs_*.py run them.
+APART = ("plugins.md", "validate-your-core.md", "cores.md", "proofs.md")
 CHAINDP_COMMANDS = sorted(
     {c for page in PAGES if page.name not in APART for c in console_commands(page) if c.startswith("chaindp ")}
 )

@@ -39,7 +39,8 @@ COMMANDS = {
     "plugins": ("chaindp.cli.plugins:plugins", "List plugins and what they provide."),
     "doctor": ("chaindp.cli.doctor:doctor", "Check what works on this machine, and how to mend what does not."),
     "core": ("chaindp.cli.core:core", "Check an RTL core, synthesize it, and say what it is worth to the chain."),
-    "verify": ("chaindp.cli.verify:verify", "Check real Ethereum blocks and official test files."),
+    "prove": ("chaindp.cli.prove:prove", "Prove a computation with a STARK, and check the proof."),
+    "verify": ("chaindp.cli.verify:verify", "Check real Ethereum blocks, official test files and proofs."),
 }
 """Command name to where it is and what it does; the help texts stand here so that listing them imports nothing."""
 

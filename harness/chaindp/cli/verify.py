@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ _BACKEND = click.option(
 @click.group(invoke_without_command=True)
 @click.pass_context
 def verify(context: click.Context) -> None:
-    """Check real Ethereum blocks and the official test files; exits 1 where something does not hold.
+    """Check real Ethereum blocks, the official test files and proofs; exits 1 where something does not hold.
 
     PATH is a JSON file, a directory of them or a .tar.gz archive.
     """
@@ -101,6 +102,48 @@ def rlptest(paths: tuple[Path, ...], as_json: bool) -> int:
     for path in paths:
         result.add(verify_rlptest(path))
     return _finish(result, as_json)
+
+
+@verify.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--least-bits", type=click.IntRange(0, 128), default=100, show_default=True, help="Of security.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@_BACKEND
+def proof(file: Path, least_bits: int, backend: str, as_json: bool) -> int:
+    """A STARK that ``chaindp prove`` wrote: what it says, and whether that is so."""
+    from chaindp.chain.airs.catalogue import air_named
+    from chaindp.chain.verify.stark import MOST_BYTES, InvalidProofError
+    from chaindp.chain.verify.stark import verify as verify_proof
+    from chaindp.cli.prove import hash_rows
+
+    _must_exist((file,))
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    document: dict[str, object] = {"valid": False, "reason": "", "air": None, "public": None, "security_bits": None}
+    document |= {"bytes": len(content), "seconds": None}
+    with _kernels(backend) as kernels:
+        start = time.perf_counter()
+        try:
+            said = verify_proof(content, air_named, hash_rows(kernels), least_bits=least_bits)
+        except InvalidProofError as error:
+            document["reason"] = str(error)
+        else:
+            document |= {"valid": True, "air": said.air.name, "public": list(said.public)}
+            document |= {"security_bits": said.security_bits, "rows": 1 << said.log_rows, "hiding": said.hiding}
+        document["seconds"] = time.perf_counter() - start
+    if as_json:
+        output.emit(document)
+    elif document["valid"]:
+        click.echo(
+            f"valid: {document['air']}, {document['rows']} rows, {document['security_bits']} bits of security, "
+            f"in {1e3 * float(str(document['seconds'])):.0f} ms; public values: {document['public']}"
+        )
+    else:
+        click.echo(f"{file}: not valid: {document['reason']}")
+    return 0 if document["valid"] else 1
 
 
 def _must_exist(paths: tuple[Path, ...]) -> None:

@@ -1,0 +1,59 @@
+"""Tables to prove, drawn from a seed: what commands and benchmarks make proofs of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chaindp.chain.airs.air import Air
+from chaindp.chain.airs.credential import APPLICATION, DIGEST, Credential, CredentialAir, Membership
+from chaindp.chain.airs.poseidon2 import Poseidon2Air
+from chaindp.kernels.fields import FIELDS, random_elements
+from chaindp.kernels.poseidon2 import WIDTH
+
+__all__ = ["Instance", "credential", "poseidon2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An AIR, a table uint32[columns, rows] that satisfies it, and its public values."""
+
+    air: Air
+    table: np.ndarray
+    public: list[int]
+
+
+def poseidon2(field: str, permutations: int, lanes: int, seed: int) -> Instance:
+    """Permutations of random states. UsageError unless they are ``lanes`` times a power of two."""
+    air = Poseidon2Air(field, lanes)
+    rng = np.random.Generator(np.random.PCG64([seed, 0x706F73]))
+    return Instance(air, air.table(random_elements(rng, (permutations, WIDTH), FIELDS[field])), [])
+
+
+def credential(
+    field: str,
+    depth: int,
+    application: int,
+    allowed: tuple[int, ...],
+    time: int,
+    held: tuple[int, int],
+    rows: int,
+    seed: int,
+) -> Instance:
+    """A holder's table: a credential with a jurisdiction and an expiry, ``held``, somewhere in a tree of others.
+
+    The holder's secret, the place and the digests beside the path are drawn from ``seed``.
+    """
+    air, prime = CredentialAir(field, depth), FIELDS[field]
+    rng = np.random.Generator(np.random.PCG64([seed, 0x637265]))
+    secret = random_elements(rng, (DIGEST,), prime)
+    siblings = random_elements(rng, (depth, DIGEST), prime)
+    index = int(rng.integers(0, 1 << depth))
+    mine = Credential(tuple(secret.tolist()), *held)
+    digest = air.permute(mine.state())
+    for level, sibling in enumerate(siblings.tolist()):
+        digest = air.permute([*sibling, *digest] if index >> level & 1 else [*digest, *sibling])
+    name = (application, *[0] * (APPLICATION - 1))
+    membership = Membership(tuple(digest), air.nullifier(mine, name), name, allowed, time)
+    return Instance(air, air.table(mine, index, siblings, membership, rows), membership.public())

@@ -1,0 +1,279 @@
+"""The prover's own loops over field elements, compiled: what no kernel of a backend does.
+
+Elements are canonical in arrays, and in Montgomery form (R = 2^32) where it says so. ``p`` is the field's prime below
+2^31 and ``negative`` is -1/p modulo R; both are arguments, so that one compilation serves every field. An extension
+element is a row of four coefficients.
+
+Sums of many products are kept as two sums of 32-bit halves, which no number of columns that fits in memory overflows,
+and are reduced once: a product and two additions a term in place of a reduction a term.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chaindp.chain.proof.program import ADD, CONSTRAIN, MUL, SUB
+from chaindp.kernels.compilation import compiled
+
+__all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers", "weighted_columns"]
+
+BLOCK = 512
+"""Rows that are worked on at once: a few hundred registers of them stay in the second-level cache."""
+
+_HALF = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+
+
+def _product(a, b, p, negative):  # type: ignore[no-untyped-def]
+    """The product a b / R, canonical, of canonical a and b."""
+    wide = np.uint64(a) * np.uint64(b)
+    low = np.uint32(np.uint32(wide) * negative)
+    # The sum is a multiple of R, and less than 2 p R.
+    high = np.uint32((wide + np.uint64(low) * np.uint64(p)) >> _32)
+    return min(high, np.uint32(high - p))
+
+
+_product = compiled(_product, error_model="numpy")
+
+
+def _reduced(low, high, p):  # type: ignore[no-untyped-def]
+    """The number ``low + R high`` modulo p."""
+    p = np.uint64(p)
+    return np.uint32((((high % p) << _32) + (low % p)) % p)
+
+
+_reduced = compiled(_reduced, error_model="numpy")
+
+
+def _powers(first, ratio, p, out):  # type: ignore[no-untyped-def]
+    """out[i] = first ratio^i: uint32[n]."""
+    value, ratio, p = np.uint64(first), np.uint64(ratio), np.uint64(p)
+    for i in range(len(out)):
+        out[i] = value
+        value = value * ratio % p
+
+
+powers = compiled(_powers, error_model="numpy")
+
+
+def _power(value, exponent, p):  # type: ignore[no-untyped-def]
+    """value^exponent: uint64."""
+    result = np.uint64(1)
+    while exponent:
+        if exponent & np.uint64(1):
+            result = result * value % p
+        value = value * value % p
+        exponent >>= np.uint64(1)
+    return result
+
+
+_power = compiled(_power, error_model="numpy")
+
+
+def _inverses(values, p, out):  # type: ignore[no-untyped-def]
+    """out[i] = 1 / values[i]: uint32[n] of elements other than 0. One inversion for all (Montgomery's trick)."""
+    p = np.uint64(p)
+    running = np.uint64(1)
+    for i in range(len(values)):
+        out[i] = running
+        running = running * np.uint64(values[i]) % p
+    inverse = _power(running, p - np.uint64(2), p)
+    for i in range(len(values) - 1, -1, -1):
+        out[i] = np.uint64(out[i]) * inverse % p
+        inverse = inverse * np.uint64(values[i]) % p
+
+
+inverses = compiled(_inverses, error_model="numpy")
+_inverses = inverses
+
+
+def _weighted_columns(columns, weights, start, stop, p, out):  # type: ignore[no-untyped-def]
+    """out[i] = sum over j of weights[j] columns[j, i], for i from start to stop.
+
+    columns: uint32[w, n]; weights: uint32[w, 4]; out: uint32[n, 4]
+    """
+    low = np.empty((4, BLOCK), dtype=np.uint64)
+    high = np.empty((4, BLOCK), dtype=np.uint64)
+    for begin in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - begin)
+        low[:] = np.uint64(0)
+        high[:] = np.uint64(0)
+        for j in range(len(columns)):
+            column = columns[j, begin : begin + count]
+            for part in range(4):
+                weight = np.uint64(weights[j, part])
+                lows, highs = low[part], high[part]
+                for k in range(count):
+                    wide = np.uint64(column[k]) * weight
+                    lows[k] += wide & _HALF
+                    highs[k] += wide >> _32
+        for part in range(4):
+            for k in range(count):
+                out[begin + k, part] = _reduced(low[part, k], high[part, k], p)
+
+
+weighted_columns = compiled(_weighted_columns, error_model="numpy")
+
+
+def _evaluate_columns(columns, weights, start, stop, p, out):  # type: ignore[no-untyped-def]
+    """out[j] = sum over i of weights[:, i] columns[j, i], for j from start to stop.
+
+    columns: uint32[w, n]; weights: uint32[4, n]; out: uint32[w, 4]
+    """
+    for j in range(start, stop):
+        column = columns[j]
+        for part in range(4):
+            row = weights[part]
+            low = high = np.uint64(0)
+            for k in range(len(column)):
+                wide = np.uint64(column[k]) * np.uint64(row[k])
+                low += wide & _HALF
+                high += wide >> _32
+            out[j, part] = _reduced(low, high, p)
+
+
+evaluate_columns = compiled(_evaluate_columns, error_model="numpy")
+
+
+def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, challenges, selectors, slots, start, stop, p, negative, squared, out):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
+    """out[i] = the sum over all constraints of challenge, selector and value, in row ``i stride``, from start to stop.
+
+    code:       int32[instructions, 4], of ``Program``
+    fixed:      uint32, constants and public values, in Montgomery form: the first slots
+    columns:    uint32[lanes width, n]: the columns of the table over a coset, in its order
+    shift:      how many places later the next row of the table is in this coset
+    challenges: uint32[lanes constraints, 4]: what a constraint is multiplied with
+    selectors:  uint32[4, m], by kind of rows, in row i
+    squared:    R^2 modulo p
+    out:        uint32[m, 4]
+    """
+    count_all = len(challenges) // lanes
+    base = len(fixed)
+    size = columns.shape[1]
+    slot = np.empty((slots, BLOCK), dtype=np.uint32)
+    for i in range(len(fixed)):
+        slot[i, :] = fixed[i]
+    low = np.empty((4, 4, BLOCK), dtype=np.uint64)
+    high = np.empty((4, 4, BLOCK), dtype=np.uint64)
+    for begin in range(start, stop, BLOCK):
+        count = min(BLOCK, stop - begin)
+        low[:] = np.uint64(0)
+        high[:] = np.uint64(0)
+        for lane in range(lanes):
+            for column in range(width):
+                source = columns[lane * width + column]
+                row = slot[base + column]
+                if stride == 1:
+                    part = source[begin : begin + count]
+                    for k in range(count):
+                        row[k] = _product(part[k], squared, p, negative)
+                else:
+                    for k in range(count):
+                        row[k] = _product(source[(begin + k) * stride], squared, p, negative)
+            if reads_next:
+                for column in range(width):
+                    source = columns[lane * width + column]
+                    row = slot[base + width + column]
+                    at = begin * stride + shift
+                    for k in range(count):
+                        if at >= size:
+                            at -= size
+                        row[k] = _product(source[at], squared, p, negative)
+                        at += stride
+            for step in range(len(code)):
+                operation = code[step, 0]
+                if operation == CONSTRAIN:
+                    kind = code[step, 1]
+                    a = slot[code[step, 2]]
+                    weights = challenges[lane * count_all + code[step, 3]]
+                    for part_of in range(4):
+                        weight = np.uint64(weights[part_of])
+                        lows, highs = low[kind, part_of], high[kind, part_of]
+                        for k in range(count):
+                            wide = np.uint64(a[k]) * weight
+                            lows[k] += wide & _HALF
+                            highs[k] += wide >> _32
+                    continue
+                target = slot[code[step, 1]]
+                a = slot[code[step, 2]]
+                b = slot[code[step, 3]]
+                if operation == MUL:
+                    for k in range(BLOCK):
+                        target[k] = _product(a[k], b[k], p, negative)
+                elif operation == ADD:
+                    for k in range(BLOCK):
+                        total = np.uint32(a[k] + b[k])
+                        target[k] = min(total, np.uint32(total - p))
+                elif operation == SUB:
+                    for k in range(BLOCK):
+                        total = np.uint32(a[k] - b[k])
+                        target[k] = min(total, np.uint32(total + p))
+        for part_of in range(4):
+            for k in range(count):
+                total = np.uint32(0)
+                for kind in range(4):
+                    # The values were in Montgomery form, so that a product with a canonical selector leaves it.
+                    value = _reduced(low[kind, part_of, k], high[kind, part_of, k], p)
+                    value = _product(value, selectors[kind, begin + k], p, negative)
+                    total = np.uint32(total + value)
+                    total = min(total, np.uint32(total - p))
+                out[begin + k, part_of] = total
+
+
+constrain = compiled(_constrain, error_model="numpy")
+
+
+def _times(a0, a1, a2, a3, b0, b1, b2, b3, w, p):  # type: ignore[no-untyped-def]
+    """The product of two extension elements: uint64."""
+    # Four products of numbers below 2^31 add up to less than 2^64.
+    return (
+        (a0 * b0 + (a1 * b3 + a2 * b2 + a3 * b1) % p * w) % p,
+        (a0 * b1 + a1 * b0 + (a2 * b3 + a3 * b2) % p * w) % p,
+        (a0 * b2 + a1 * b1 + a2 * b0 + a3 * b3 % p * w) % p,
+        (a0 * b3 + a1 * b2 + a2 * b1 + a3 * b0) % p,
+    )
+
+
+_times = compiled(_times, error_model="numpy")
+
+
+def _add_quotients(values, points, z, value, factor, w, p, norms, out):  # type: ignore[no-untyped-def]
+    """out[i] += factor (values[i] - value) / (points[i] - z): what is a polynomial where ``value`` is that at z.
+
+    values, out: uint32[n, 4]; points: uint32[n]; z, value, factor: uint64[4]; z is not in the field itself
+    norms: uint32[2, n], to work in
+
+    With X^4 = w and Y = X^2, x - z = even(Y) + X odd(Y). Its product with even - X odd is even^2 - Y odd^2 = c + d Y,
+    and that one's with c - d Y is c^2 - w d^2, an element of the field: those are inverted all at once.
+    """
+    w, p, two = np.uint64(w), np.uint64(p), np.uint64(2)
+    d1, d2, d3 = (p - z[1]) % p, (p - z[2]) % p, (p - z[3]) % p
+    c_rest = (d2 * d2 % p * w + two * (p - d1 * d3 % p) % p * w) % p
+    d_rest = (p - (d1 * d1 + d3 * d3 % p * w) % p) % p
+    for i in range(len(points)):
+        d0 = (np.uint64(points[i]) + p - z[0]) % p
+        c, d = (d0 * d0 + c_rest) % p, (two * d0 * d2 + d_rest) % p
+        norms[0, i] = (c * c + (p - d * d % p) * w) % p
+    _inverses(norms[0], p, norms[1])
+    for i in range(len(points)):
+        d0 = (np.uint64(points[i]) + p - z[0]) % p
+        norm = np.uint64(norms[1, i])
+        c = (d0 * d0 + c_rest) % p * norm % p
+        d = (p - (two * d0 * d2 + d_rest) % p * norm % p) % p
+        even, odd = (d0 * c + d2 * d % p * w) % p, (d1 * c + d3 * d % p * w) % p
+        even_y, odd_y = (d2 * c + d0 * d) % p, (d3 * c + d1 * d) % p
+        f0, f1, f2, f3 = _times(even, p - odd, even_y, p - odd_y, factor[0], factor[1], factor[2], factor[3], w, p)
+        t0, t1, t2, t3 = (
+            (np.uint64(values[i, 0]) + p - value[0]) % p,
+            (np.uint64(values[i, 1]) + p - value[1]) % p,
+            (np.uint64(values[i, 2]) + p - value[2]) % p,
+            (np.uint64(values[i, 3]) + p - value[3]) % p,
+        )
+        f0, f1, f2, f3 = _times(f0, f1, f2, f3, t0, t1, t2, t3, w, p)
+        out[i, 0] = (np.uint64(out[i, 0]) + f0) % p
+        out[i, 1] = (np.uint64(out[i, 1]) + f1) % p
+        out[i, 2] = (np.uint64(out[i, 2]) + f2) % p
+        out[i, 3] = (np.uint64(out[i, 3]) + f3) % p
+
+
+add_quotients = compiled(_add_quotients, error_model="numpy")
