@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chaindp.chain.keytable import group_rows
+from chaindp.chain.openings import StateProofs
 from chaindp.chain.store import Store
 from chaindp.chain.trie import EMPTY_ROOT, Fetch, Forest, NodeBatch
 from chaindp.chain.trie.records import (
@@ -21,7 +22,7 @@ from chaindp.chain.trie.records import (
     encode_accounts,
     encode_words,
 )
-from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, Genesis, Ragged, StateDiff
+from chaindp.chain.types import EMPTY_CODE_HASH, Accounts, Genesis, Ragged, StateDiff, StorageCells
 from chaindp.errors import InputError, StoreError, UsageError
 from chaindp.kernels.kernelset import KernelSet
 
@@ -67,6 +68,33 @@ def _checked_fetch(store: Store, kernels: KernelSet | None) -> Fetch:
         return nodes
 
     return fetch
+
+
+def _accounts_of(
+    records: Ragged, found: np.ndarray, addresses: np.ndarray, keys: np.ndarray
+) -> tuple[Accounts, np.ndarray]:
+    """The accounts of records, and their storage roots uint8[A,32]; StoreError where a record is malformed."""
+    nonce = np.zeros((len(keys), 8), dtype=np.uint8)
+    balance = np.zeros((len(keys), 32), dtype=np.uint8)
+    code_hash = np.zeros((len(keys), 32), dtype=np.uint8)
+    roots = np.empty((len(keys), 32), dtype=np.uint8)
+    roots[:] = _EMPTY_ROOT_ROW
+    wrong = decode_accounts(records.data, records.offsets, nonce, balance, roots, code_hash)
+    if wrong >= 0:
+        raise StoreError(
+            f"the account under key {keys[wrong].tobytes().hex()} is malformed: {records.item(wrong).hex()}"
+        )
+    number = nonce.view(">u8").reshape(-1).astype(np.uint64)
+    return Accounts(addresses, number, balance, code_hash, found), roots
+
+
+def _words(values: Ragged, slots: np.ndarray) -> np.ndarray:
+    """The words uint8[S,32] of storage values; StoreError where one is malformed."""
+    words = np.empty((len(slots), 32), dtype=np.uint8)
+    wrong = decode_words(values.data, values.offsets, words)
+    if wrong >= 0:
+        raise StoreError(f"the word at slot {slots[wrong].tobytes().hex()} is malformed: {values.item(wrong).hex()}")
+    return words
 
 
 def _joined(batches: list[NodeBatch], codes: dict[bytes, bytes]) -> NodeBatch:
@@ -231,13 +259,36 @@ class State:
             if key in self._storage or roots[account].tobytes() != EMPTY_ROOT:
                 tries[account] = self._open_storage(key, roots[account])
         values, _ = self._forest.get(tries[group], slot_keys)
-        words = np.empty((len(slots), 32), dtype=np.uint8)
-        wrong = decode_words(values.data, values.offsets, words)
-        if wrong >= 0:
-            raise StoreError(
-                f"the word at slot {slots[wrong].tobytes().hex()} is malformed: {values.item(wrong).hex()}"
-            )
-        return words
+        return _words(values, slots)
+
+    def prove(
+        self, addresses: np.ndarray, kernels: KernelSet, *, slots: np.ndarray | None = None,
+        slot_account: np.ndarray | None = None,
+    ) -> StateProofs:  # fmt: skip
+        """Open the accounts at ``addresses`` uint8[A,20], there or not, under the root of the last ``commit_root``, and
+        ``slots`` uint8[S,32] of them: slot i is of the account in row ``slot_account[i]`` int64[S].
+
+        Keys are hashed by ``kernels``, in one call; the nodes are those that the state holds, so nothing else is
+        hashed. UsageError where the state has changed since; StoreError where a node cannot be loaded.
+        """
+        addresses = _rows(addresses, 20, "addresses")
+        slots = np.empty((0, 32), dtype=np.uint8) if slots is None else _rows(slots, 32, "slots")
+        owner = np.empty(0, dtype=np.int64) if slot_account is None else np.ascontiguousarray(slot_account, np.int64)
+        if len(owner) != len(slots) or (len(owner) and not (owner.min() >= 0 and owner.max() < len(addresses))):
+            raise InputError(f"{len(slots)} slots need as many rows of {len(addresses)} addresses")
+        if self._changed:
+            raise UsageError("the state has changes that are not hashed yet: call commit_root first")
+        keys, slot_keys = _hash_rows(kernels, addresses, slots)
+        found = self._forest.prove(self._accounts, keys)
+        accounts, roots = _accounts_of(found.values, found.found, addresses, keys)
+        tries = np.full(len(addresses), self._no_storage, dtype=np.int64)
+        for row in np.unique(owner).tolist():
+            if roots[row].tobytes() != EMPTY_ROOT:
+                tries[row] = self._open_storage(keys[row].tobytes(), roots[row])
+        opened = self._forest.prove(tries[owner], slot_keys)
+        root = self._forest.roots(np.array([self._accounts], dtype=np.int64))[0].tobytes()
+        cells = StorageCells(addresses[owner], slots, _words(opened.values, slots))
+        return StateProofs(root, accounts, roots, found, cells, owner, opened)
 
     def memory_bytes(self) -> int:
         """Bytes that the nodes and values of all open tries take."""
@@ -248,18 +299,7 @@ class State:
     def _read_accounts(self, addresses: np.ndarray, keys: np.ndarray) -> tuple[Accounts, np.ndarray]:
         """The accounts, and their storage roots as of the last root."""
         records, found = self._forest.get(self._accounts, keys)
-        nonce = np.zeros((len(keys), 8), dtype=np.uint8)
-        balance = np.zeros((len(keys), 32), dtype=np.uint8)
-        code_hash = np.zeros((len(keys), 32), dtype=np.uint8)
-        roots = np.empty((len(keys), 32), dtype=np.uint8)
-        roots[:] = _EMPTY_ROOT_ROW
-        wrong = decode_accounts(records.data, records.offsets, nonce, balance, roots, code_hash)
-        if wrong >= 0:
-            raise StoreError(
-                f"the account under key {keys[wrong].tobytes().hex()} is malformed: {records.item(wrong).hex()}"
-            )
-        number = nonce.view(">u8").reshape(-1).astype(np.uint64)
-        return Accounts(addresses, number, balance, code_hash, found), roots
+        return _accounts_of(records, found, addresses, keys)
 
     def _storage_roots(self, keys: np.ndarray) -> np.ndarray:
         return self._read_accounts(np.empty((0, 20), dtype=np.uint8), keys)[1]

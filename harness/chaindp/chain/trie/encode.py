@@ -35,10 +35,11 @@ from chaindp.chain.trie.arena import (
     WORK,
 )
 from chaindp.chain.trie.compiled import compiled, compiled_allocating, inlined
-from chaindp.chain.trie.memory import copy_bytes
+from chaindp.chain.trie.memory import copy_bytes, prefetch
 from chaindp.chain.trie.path import nibble
 
 INLINE_LIMIT = 32  # a node shorter than this stands in its parent itself instead of its digest
+NODES_AHEAD = 4  # how far ahead of its encoding what a node consists of is asked for
 INLINED = -1  # the height of such a node in ``collect``
 
 
@@ -225,7 +226,7 @@ def arrange(a, refs, heights, level_offsets, batch, offsets):  # type: ignore[no
     return splices
 
 
-@compiled
+@inlined
 def _write_path(a, row, out, at, is_leaf):  # type: ignore[no-untyped-def]
     """The path of a short node in hex-prefix encoding (yellow paper, appendix C), as an RLP string."""
     length = np.int64(a.short[row, PLEN])
@@ -249,14 +250,14 @@ def _write_path(a, row, out, at, is_leaf):  # type: ignore[no-untyped-def]
     return at + compact
 
 
-@compiled
+@inlined
 def _write_leaf(a, row, out, at):  # type: ignore[no-untyped-def]
     at = _write_path(a, row, out, at, True)
     value = np.int64(a.short[row, REC]) * UNIT + a.short[row, VAT]
     return write_string(out, at, a.heap, value, np.int64(a.short[row, VLEN]))
 
 
-@compiled
+@inlined
 def _write_branch_value(a, row, out, at):  # type: ignore[no-untyped-def]
     if a.branch[row, B_REC] == NONE:
         out[at] = 0x80
@@ -311,6 +312,35 @@ def _write_child(a, child, dirty, out, at):  # type: ignore[no-untyped-def]
     return at + 33, missing
 
 
+@inlined
+def _prefetch_row(a, ref):  # type: ignore[no-untyped-def]
+    row = ref >> 2
+    if ref & 3 == BRANCH:
+        prefetch(a.branch_bytes, row * BRANCH_BYTES)
+        prefetch(a.branch_bytes, row * BRANCH_BYTES + 64)
+    else:
+        prefetch(a.short_bytes, row * SHORT_BYTES)
+
+
+@inlined
+def _prefetch_parts(a, ref):  # type: ignore[no-untyped-def]
+    """Ask for what encoding a node reads: its record, or the sizes and digests in the rows of its children."""
+    row = ref >> 2
+    if ref & 3 != BRANCH:
+        at = np.int64(a.short[row, REC]) * UNIT
+        prefetch(a.heap, at)
+        prefetch(a.heap, at + 64)
+        return
+    for i in range(16):
+        child = np.int64(a.branch[row, i])
+        if child & 3 == BRANCH:
+            prefetch(a.branch_bytes, (child >> 2) * BRANCH_BYTES + BRANCH_DIGEST)
+        elif child & 3 != HASH:
+            prefetch(a.short_bytes, (child >> 2) * SHORT_BYTES + SHORT_DIGEST)
+        elif child != NONE:
+            prefetch(a.hash_bytes, (child >> 2) * 32)
+
+
 @compiled
 def write_batch(a, batch, offsets, out, splice_at, splice_child):  # type: ignore[no-untyped-def]
     """Encode all nodes of the batch, digests that are not known yet as zeros and a splice each.
@@ -319,6 +349,9 @@ def write_batch(a, batch, offsets, out, splice_at, splice_child):  # type: ignor
     """
     splices = 0
     for n in range(batch.shape[0]):
+        if n + 2 * NODES_AHEAD < batch.shape[0]:
+            _prefetch_row(a, np.int64(batch[n + 2 * NODES_AHEAD]))
+            _prefetch_parts(a, np.int64(batch[n + NODES_AHEAD]))
         ref = np.int64(batch[n])
         row = ref >> 2
         at = write_header(out, offsets[n], payload_of(offsets[n + 1] - offsets[n]), 0xC0)

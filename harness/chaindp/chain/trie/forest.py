@@ -13,7 +13,8 @@ from chaindp.chain.trie import arena as _arena
 from chaindp.chain.trie.decode import digests_at, load_nodes, unmark
 from chaindp.chain.trie.encode import arrange, collect, fill_holes, root_digests, store_digests, write_batch
 from chaindp.chain.trie.lookup import copy_values, find_values
-from chaindp.chain.trie.order import batch_order
+from chaindp.chain.trie.openings import TrieProofs, paths_by_item, start_walks, walk_level
+from chaindp.chain.trie.order import batch_order, key_order
 from chaindp.chain.trie.update import CHANGED, NEEDS_NODE, apply_items, find_hashes
 from chaindp.chain.types import Ragged
 from chaindp.errors import InputError, StoreError, UsageError
@@ -174,6 +175,61 @@ class Forest:
         copy_values(self._arena, at, offsets, data)
         return Ragged(data, offsets), at >= 0
 
+    def prove(self, tries: np.ndarray | int, keys: np.ndarray | Ragged) -> TrieProofs:
+        """Merkle proofs of the values of keys, or that there is none, against the roots of their tries.
+
+        ``tries`` int64[N] or one number; ``keys`` uint8[N,32] or ragged bytes of any length, repeated or not. A node
+        that several proofs need is there once. UsageError where a trie has changes that are not hashed; StoreError
+        where a node cannot be loaded.
+        """
+        numbers, ragged, fixed = self._keys(tries, keys)
+        if self._arena.tries[numbers, _arena.T_DIRTY].any():
+            raise UsageError("a trie has changes that are not hashed yet: call hash first")
+        count = ragged.count
+        # As in ``get``: no key but an empty one looks like a delete.
+        self._load_paths(np.arange(count, dtype=np.int64), numbers, ragged, ragged.offsets)
+        if fixed is None:
+            items = ragged.items()
+            order = np.array(sorted(range(count), key=lambda i: (numbers[i], items[i])), dtype=np.int64)
+        else:
+            order = key_order(numbers, fixed)
+        arena = self._arena
+        steps, refs, sizes, at, value_offsets = self._walk(order, numbers, ragged)
+        node_offsets = np.zeros(len(refs) + 1, dtype=np.int64)
+        np.cumsum(sizes, out=node_offsets[1:])
+        paths, path_offsets = np.empty(len(steps), dtype=np.int32), np.zeros(count + 1, dtype=np.int64)
+        paths_by_item(steps, path_offsets, paths)
+        encodings, values = np.empty(node_offsets[-1], dtype=np.uint8), np.empty(value_offsets[-1], dtype=np.uint8)
+        none = np.empty(0, dtype=np.int64)
+        if not write_batch(arena, refs, node_offsets, encodings, none, none):
+            raise AssertionError("a trie node was not encoded in the size that its row has")
+        copy_values(arena, at, value_offsets, values)
+        return TrieProofs(Ragged(encodings, node_offsets), paths, path_offsets, Ragged(values, value_offsets), at >= 0)
+
+    def _walk(self, order: np.ndarray, tries: np.ndarray, keys: Ragged) -> tuple[np.ndarray, ...]:
+        """All keys from root to end, a level at a time: (item and node of each step, refs and sizes of the nodes, where
+        in the heap the values lie, their offsets).
+        """
+        count = len(order)
+        cursors = np.empty((count, 3), dtype=np.int64)
+        at, value_offsets = np.full(count, -1, dtype=np.int64), np.zeros(count + 1, dtype=np.int64)
+        active = start_walks(self._arena, order, tries, cursors)
+        steps, refs, sizes = [np.empty((0, 2), np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+        nodes = level = 0
+        while active:
+            steps.append(np.empty((active, 2), dtype=np.int32))
+            refs.append(np.empty(active, dtype=np.int32))
+            sizes.append(np.empty(active, dtype=np.int64))
+            active, met, taken = walk_level(
+                self._arena, cursors, active, keys.data, keys.offsets, level == 0, nodes, refs[-1], sizes[-1],
+                steps[-1], at, value_offsets[1:],
+            )  # fmt: skip
+            steps[-1], refs[-1], sizes[-1] = steps[-1][:taken], refs[-1][:met], sizes[-1][:met]
+            nodes += met
+            level += 1
+        np.cumsum(value_offsets, out=value_offsets)
+        return np.concatenate(steps), np.concatenate(refs), np.concatenate(sizes), at, value_offsets
+
     # -- digests ----------------------------------------------------------------------------------------------------
 
     def hash(self, tries: np.ndarray, kernels: KernelSet) -> NodeBatch:
@@ -297,6 +353,10 @@ class Trie:
     def get(self, keys: np.ndarray | Ragged) -> tuple[Ragged, np.ndarray]:
         """As ``Forest.get``."""
         return self.forest.get(0, keys)
+
+    def prove(self, keys: np.ndarray | Ragged) -> TrieProofs:
+        """As ``Forest.prove``."""
+        return self.forest.prove(0, keys)
 
     def hash(self, kernels: KernelSet) -> tuple[bytes, NodeBatch]:
         """The root digest after all updates, and the nodes that were new."""

@@ -30,12 +30,9 @@ def _after(keys, left, right):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[no-untyped-def]
-    """Sort out equal prefixes, keep the last item of each key, and put the deletes behind the rest; how many are
-    kept.
-    """
-    count = order.shape[0]
-    for i in range(1, count):
+def _settle(order, tries, prefixes, keys):  # type: ignore[no-untyped-def]
+    """Sort out equal prefixes."""
+    for i in range(1, order.shape[0]):
         item = order[i]
         j = i
         while (
@@ -47,6 +44,12 @@ def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[n
             order[j] = order[j - 1]
             j -= 1
         order[j] = item
+
+
+@compiled
+def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[no-untyped-def]
+    """Keep the last item of each key, and put the deletes behind the rest; how many are kept."""
+    count = order.shape[0]
     kept = 0
     for deletes in range(2):
         for i in range(count):
@@ -66,14 +69,28 @@ def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[n
     return kept
 
 
+def _sorted(tries: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(order by trie, key and place in the batch, the keys' prefixes)."""
+    prefixes = _prefixes(keys)
+    one_trie = len(tries) > 0 and (tries[0] == tries).all()
+    order = np.argsort(prefixes) if one_trie else np.lexsort((prefixes, tries))
+    _settle(order, tries, prefixes, keys)
+    return order, prefixes
+
+
+def key_order(tries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The order int64[N] of items by trie, then by key, equal ones in that of the batch. ``tries`` int64[N], ``keys``
+    uint8[N,32].
+    """
+    return _sorted(tries, keys)[0]
+
+
 def batch_order(tries: np.ndarray, keys: np.ndarray, value_offsets: np.ndarray) -> np.ndarray:
     """The order int64[K] in which to apply items: by trie, then by key, first those that set, then those that delete.
 
     Deletes come last because a branch that is about to get another child then needs no merging, and no sibling loaded.
     Of several items with one trie and key only the last is kept. ``tries`` int64[N], ``keys`` uint8[N,32].
     """
-    prefixes = _prefixes(keys)
-    one_trie = len(tries) > 0 and (tries[0] == tries).all()
-    order = np.argsort(prefixes) if one_trie else np.lexsort((prefixes, tries))
+    order, prefixes = _sorted(tries, keys)
     out = np.empty(len(tries), dtype=np.int64)
     return out[: _finish(order, tries, prefixes, keys, value_offsets, out)]
