@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from chaindp.chain.openings import eip1186
+from chaindp.chain.verify.openings import ProofError, verify_account
 from chaindp.errors import CheckFailed
 from chaindp.kernels import KernelSpec
+from chaindp.kernels.hashes import golden_keccak256
 from chaindp.kernels.kernelset import KernelCall, KernelSet
 from chaindp.kernels.merkle import verify_path
 from chaindp.measure.outputs import difference, reference_of
@@ -19,6 +23,9 @@ __all__ = ["Mismatch", "audit_calls", "audit_proofs", "auditor_for"]
 
 PROOFS_CHECKED = 4
 """Paths a block that the plain-Python verifier checks: it takes milliseconds a path, and all paths are audited."""
+
+ACCOUNTS_CHECKED = 2
+"""Accounts a block, likewise: up to twenty milliseconds each, as a node of a full branch takes four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +75,37 @@ def audit_calls(
 
 
 def audit_proofs(blocks: Iterable[BlockInFlight]) -> None:
-    """Check openings of every block with the independent verifier; CheckFailed names the first that does not hold."""
+    """Check openings of every block with the independent verifiers; CheckFailed names the first that does not hold."""
     for block in blocks:
+        _audit_accounts(block)
         if block.proof_paths is None or block.proof_leaves is None:
             continue
-        count = len(block.proof_leaves)
-        for index in np.linspace(0, count - 1, min(PROOFS_CHECKED, count)).astype(int).tolist():
+        for index in _some(len(block.proof_leaves), PROOFS_CHECKED):
             leaf = block.proof_leaves[index].tobytes()
             if not verify_path(block.proof_root, leaf, index, block.proof_paths[index]):
                 raise CheckFailed(f"block {block.index}: the opening of receipt {index} does not verify")
+
+
+def _some(count: int, most: int) -> list[int]:
+    """Indices below ``count``, the first and the last among them; at most ``most``."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int).tolist()  # type: ignore[no-any-return]
+
+
+def _audit_accounts(block: BlockInFlight) -> None:
+    """Accounts are what execution left, under the state root that the header has."""
+    proofs, diff = block.account_proofs, block.diff
+    if proofs is None or diff is None:
+        return
+    digest = functools.cache(golden_keccak256)  # the proofs of a block share their upper nodes
+    for row in _some(proofs.account_proofs.count, ACCOUNTS_CHECKED):
+        where = f"block {block.index}: the opening of account 0x{diff.address[row].tobytes().hex()}"
+        try:
+            opened = verify_account(block.state_root, eip1186(proofs, row), digest)
+        except ProofError as error:
+            raise CheckFailed(f"{where} does not verify: {error}") from None
+        there = not bool(diff.deleted[row])
+        proven = (opened.address, opened.exists, opened.nonce, opened.balance)
+        balance = int.from_bytes(diff.balance[row].tobytes(), "big")
+        left = (diff.address[row].tobytes(), there, *((int(diff.nonce[row]), balance) if there else (0, 0)))
+        if proven != left or (there and opened.code_hash != diff.code_hash[row].tobytes()):
+            raise CheckFailed(f"{where} proves something else than what execution left there")

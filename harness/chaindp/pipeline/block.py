@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from chaindp.chain.openings import StateProofs
 from chaindp.chain.types import Accounts, Ragged, Receipts, StateDiff, StorageCells, TransactionBatch
 from chaindp.kernels.kernelset import KernelCall
 from chaindp.workload import BlockInput
@@ -83,6 +84,7 @@ class BlockInFlight:
     node_digests: np.ndarray | None = None
     node_encodings: Ragged | None = None
     # prove
+    account_proofs: StateProofs | None = None  # of the rows of ``diff``
     proof_root: bytes = b""
     proof_leaves: np.ndarray | None = None
     proof_paths: np.ndarray | None = None

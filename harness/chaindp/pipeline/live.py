@@ -18,7 +18,8 @@ THREADS: tuple[tuple[Stage, ...], ...] = (
     (Stage.MERKLEIZE, Stage.FLUSH, Stage.PROVE),
 )
 """Which stages share a thread when blocks overlap. A thread for each stage was measured too, and was a fifth slower on
-two cores: preload and execute need the interpreter's lock most of the time, so apart they take turns in holding it."""
+two cores: preload and execute need the interpreter's lock most of the time, so apart they take turns in holding it.
+Merkleize and prove must share one: they work on the same state, which is the block's only until the next one's turn."""
 
 QUEUE_BLOCKS = 2
 """How many finished blocks may wait between two threads: enough to smooth uneven blocks, and a bound on memory."""

@@ -1,9 +1,10 @@
 """What each of the seven stages does with a block. One ``Chain`` is one node's state through one pass over the blocks.
 
 In the pipelined mode every method below runs in a thread of its own, for different blocks. What two stages share is
-therefore stated here: the engine belongs to ``execute``, the mutable state to ``merkleize``, the store's writes to
-``flush``; ``admit``, ``preload`` and the engine's misses read the state that the pass started from, which is right
-because whatever has changed since is in the engine's cache already.
+therefore stated here: the engine belongs to ``execute``, the store's writes to ``flush``, the mutable state to
+``merkleize`` and ``prove``, which share a thread, so that it is still that of the block whose accounts are opened;
+``admit``, ``preload`` and the engine's misses read the state that the pass started from, which is right because
+whatever has changed since is in the engine's cache already.
 """
 
 from __future__ import annotations
@@ -294,9 +295,18 @@ class Chain:
     # prove ------------------------------------------------------------------------------------------------------------
 
     def prove(self, block: BlockInFlight) -> int:
-        """Commit to the block's receipts in a binary Merkle tree and open the path of every transaction."""
+        """Open every account that the block changed, under its state root; commit to its receipts in a binary Merkle
+        tree, and open the path of every transaction.
+        """
         kernels = self._kernels[Stage.PROVE]
+        assert self._state is not None
+        assert block.diff is not None
         assert block.receipt_encodings is not None
+        block.account_proofs = self._state.prove(block.diff.address, kernels)
+        if block.account_proofs.root != block.state_root:
+            raise CheckFailed(
+                f"block {block.index}: the state has left this block's root before its accounts were opened"
+            )
         leaves = kernels.keccak256(block.receipt_encodings.data, block.receipt_encodings.offsets)
         nodes = kernels.merkle_tree(leaves)
         count = len(leaves)
