@@ -103,6 +103,14 @@ def test_nothing_asked_and_nothing_there() -> None:
         verify_opening(bytes(32), bytes(32), [], keccak256)
 
 
+def test_one_key_many_times_costs_no_more_than_others() -> None:
+    rng = np.random.default_rng(3)
+    keys = rng.integers(0, 256, (2, 32), dtype=np.uint8)
+    trie, _ = _built({key.tobytes(): b"value" for key in keys})
+    proofs = trie.prove(keys[rng.integers(0, 2, 100_000)])  # quadratic work would take minutes
+    assert proofs.found.all() and proofs.nodes.count == 3 and (np.diff(proofs.path_offsets) == 2).all()
+
+
 def test_changes_must_be_hashed_first() -> None:
     trie, _ = _built({b"dog": b"puppy"})
     trie.update(Ragged.from_items([b"dog"]), Ragged.from_items([b"hound"]))

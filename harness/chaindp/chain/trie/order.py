@@ -21,17 +21,17 @@ def _prefixes(keys):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _after(keys, left, right):  # type: ignore[no-untyped-def]
-    """Whether item ``left`` comes after item ``right``: by key, then by place in the batch."""
+def _after(keys, left, right, by_place):  # type: ignore[no-untyped-def]
+    """Whether item ``left`` comes after item ``right``: by key, then by place in the batch where that counts."""
     for j in range(8, 32):
         if keys[left, j] != keys[right, j]:
             return keys[left, j] > keys[right, j]
-    return left > right
+    return by_place and left > right
 
 
 @compiled
-def _settle(order, tries, prefixes, keys):  # type: ignore[no-untyped-def]
-    """Sort out equal prefixes."""
+def _settle(order, tries, prefixes, keys, by_place):  # type: ignore[no-untyped-def]
+    """Sort out equal prefixes. Only where places count do many items of one key cost more than a look each."""
     for i in range(1, order.shape[0]):
         item = order[i]
         j = i
@@ -39,7 +39,7 @@ def _settle(order, tries, prefixes, keys):  # type: ignore[no-untyped-def]
             j > 0
             and prefixes[order[j - 1]] == prefixes[item]
             and tries[order[j - 1]] == tries[item]
-            and _after(keys, order[j - 1], item)
+            and _after(keys, order[j - 1], item, by_place)
         ):
             order[j] = order[j - 1]
             j -= 1
@@ -69,20 +69,18 @@ def _finish(order, tries, prefixes, keys, value_offsets, out):  # type: ignore[n
     return kept
 
 
-def _sorted(tries: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(order by trie, key and place in the batch, the keys' prefixes)."""
+def _sorted(tries: np.ndarray, keys: np.ndarray, by_place: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(order by trie, key and, where that counts, place in the batch; the keys' prefixes)."""
     prefixes = _prefixes(keys)
     one_trie = len(tries) > 0 and (tries[0] == tries).all()
     order = np.argsort(prefixes) if one_trie else np.lexsort((prefixes, tries))
-    _settle(order, tries, prefixes, keys)
+    _settle(order, tries, prefixes, keys, by_place)
     return order, prefixes
 
 
 def key_order(tries: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The order int64[N] of items by trie, then by key, equal ones in that of the batch. ``tries`` int64[N], ``keys``
-    uint8[N,32].
-    """
-    return _sorted(tries, keys)[0]
+    """The order int64[N] of items by trie, then by key. ``tries`` int64[N], ``keys`` uint8[N,32]."""
+    return _sorted(tries, keys, False)[0]
 
 
 def batch_order(tries: np.ndarray, keys: np.ndarray, value_offsets: np.ndarray) -> np.ndarray:
@@ -91,6 +89,6 @@ def batch_order(tries: np.ndarray, keys: np.ndarray, value_offsets: np.ndarray) 
     Deletes come last because a branch that is about to get another child then needs no merging, and no sibling loaded.
     Of several items with one trie and key only the last is kept. ``tries`` int64[N], ``keys`` uint8[N,32].
     """
-    order, prefixes = _sorted(tries, keys)
+    order, prefixes = _sorted(tries, keys, True)
     out = np.empty(len(tries), dtype=np.int64)
     return out[: _finish(order, tries, prefixes, keys, value_offsets, out)]
