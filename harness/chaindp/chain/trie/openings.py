@@ -18,12 +18,13 @@ from chaindp.chain.trie.arena import (
     PLEN,
     REC,
     SHORT_BYTES,
+    START,
     T_ROOT,
     UNIT,
     VAT,
     VLEN,
 )
-from chaindp.chain.trie.compiled import compiled
+from chaindp.chain.trie.compiled import compiled, inlined
 from chaindp.chain.trie.encode import INLINE_LIMIT, encoded_size
 from chaindp.chain.trie.memory import prefetch
 from chaindp.chain.trie.path import common_prefix, nibble
@@ -80,6 +81,31 @@ def start_walks(a, order, tries, cursors):  # type: ignore[no-untyped-def]
     return count
 
 
+@inlined
+def _follows(a, row, keys, base, position, length):  # type: ignore[no-untyped-def]
+    """Whether the key goes on, from nibble ``position``, with the whole path of short ``row``."""
+    count = np.int64(a.short[row, PLEN])
+    if count > length - position:
+        return False
+    start = np.int64(a.short[row, START])
+    if (start ^ position) & 1:
+        return common_prefix(a, row, keys, base, position, length) == count
+    mine = np.int64(a.short[row, REC]) * UNIT + (start >> 1)
+    theirs = base + (position >> 1)
+    different = np.uint8(0)
+    if start & 1 and count:
+        different |= (a.heap[mine] ^ keys[theirs]) & np.uint8(0x0F)
+        mine += 1
+        theirs += 1
+        count -= 1
+    # Nearly all paths are the key's: to compare all bytes, many at once, beats looking for the first that differs.
+    for i in range(count >> 1):
+        different |= a.heap[mine + i] ^ keys[theirs + i]
+    if count & 1:
+        different |= (a.heap[mine + (count >> 1)] ^ keys[theirs + (count >> 1)]) & np.uint8(0xF0)
+    return different == 0
+
+
 @compiled
 def walk_level(a, cursors, active, keys, key_offsets, is_root, first, refs, sizes, steps, at, lengths):  # type: ignore[no-untyped-def]
     """Take the first ``active`` cursors one node down: (cursors that go on, nodes, path entries).
@@ -134,9 +160,8 @@ def walk_level(a, cursors, active, keys, key_offsets, is_root, first, refs, size
                 at[item] = np.int64(a.branch[row, B_REC]) * UNIT + a.branch[row, B_VAT]
                 lengths[item] = a.branch[row, B_VLEN]
         else:
-            shared = common_prefix(a, row, keys, base, position, length)
-            if shared == a.short[row, PLEN]:
-                position += shared
+            if _follows(a, row, keys, base, position, length):
+                position += np.int64(a.short[row, PLEN])
                 if ref & 3 != LEAF:
                     child = np.int64(a.short[row, CHILD])
                 elif position == length:
