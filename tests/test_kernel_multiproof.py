@@ -31,7 +31,7 @@ CASES = st.integers(1, 35).flatmap(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(CASES)
 def test_siblings_are_the_golden_ones_and_verify(case: tuple[int, list[int]]) -> None:
     count, chosen = case
@@ -44,7 +44,7 @@ def test_siblings_are_the_golden_ones_and_verify(case: tuple[int, list[int]]) ->
     assert verify_shared(nodes[-1].tobytes(), depth_of(count), rows(nodes[indices]), chosen, rows(siblings), SHA)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(CASES, st.data())
 def test_nothing_with_one_thing_wrong_verifies(case: tuple[int, list[int]], data: st.DataObject) -> None:
     count, chosen = case

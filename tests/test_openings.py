@@ -48,7 +48,7 @@ def _peer_proof(peer: HexaryTrie, key: bytes) -> list[bytes]:
     return [node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(ITEMS, st.lists(st.binary(max_size=4), max_size=6))
 def test_proofs_are_those_of_the_package_and_verify(items: dict[bytes, bytes], others: list[bytes]) -> None:
     trie, root = _built(items)
@@ -389,6 +389,7 @@ def _changes(document: dict[str, Any]) -> list[dict[str, Any]]:
     put(("accountProof",), document["accountProof"] * 40)
     put(("storageProof", 1, "value"), hex(int(document["storageProof"][1]["value"], 16) + 1))
     put(("storageProof", 1, "value"), "0x0")
+    put(("storageProof", 0, "value"), "0x1")  # that slot is proven to be absent
     put(("storageProof", 1, "key"), "0x1")
     put(("storageProof", 1, "proof"), document["storageProof"][0]["proof"])
     put(("storageProof", 0, "proof"), None)
@@ -474,7 +475,7 @@ JSON = st.recursive(
 FIELDS = ("address", "accountProof", "balance", "codeHash", "nonce", "storageHash", "storageProof")
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_document_is_a_verdict_or_the_error(data: st.DataObject) -> None:
     state = _STATE
