@@ -105,11 +105,13 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
     word = "modelled" if modelled else "measured"
     title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("level")
-    table.add_column("claim", justify="right")
-    table.add_column(word, justify="right")
+    table.add_column("level", no_wrap=True)
+    for name in ("claim", word):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=not modelled)
-    for name in ("tx/s", "slowest to fastest", "with admit", f"with admit,\nx DP{base}"):
+    # A model run has the errors as well: there the range stands under the median.
+    throughputs = ("tx/s, slowest\nto fastest",) if modelled else ("tx/s", "slowest to fastest")
+    for name in (*throughputs, "with admit", f"with admit,\nx DP{base}"):
         table.add_column(name, justify="right", no_wrap=True)
     if modelled:
         for name in ("model\nerror", "with\nadmit"):
@@ -118,16 +120,16 @@ def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.
     for plan in plans:
         level = plan.level
         if level.number not in measured.index:
-            table.add_row(level.name, level.claim, "failed", "", "", "", "", "", *(["", ""] if modelled else []))
+            table.add_row(level.name, level.claim, "failed")
             continue
         rung = measured.loc[level.number]
+        median, spread = f"{rung['tps']:,.0f}", f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}"
         table.add_row(
             level.name,
             level.claim,
             f"{rung['speedup']:.2f}{over}" if pd.notna(rung["speedup"]) else "-",
             verdicts.get(level.number, ""),
-            f"{rung['tps']:,.0f}",
-            f"{rung['tps_low']:,.0f} to {rung['tps_high']:,.0f}",
+            *([f"{median}\n{spread}"] if modelled else [median, spread]),
             f"{rung['tps_with_admit']:,.0f}",
             f"{rung['speedup_with_admit']:.2f}" if pd.notna(rung["speedup_with_admit"]) else "",
             *([_error(rung, "model_error"), _error(rung, "model_error_with_admit")] if modelled else []),
