@@ -89,11 +89,11 @@ def test_a_proof_of_a_right_table_holds(
 def test_every_air_every_field(kernels: KernelSet, field: str, hiding: bool) -> None:
     parameters = replace(SMALL, hiding=hiding)
     for air in (Fibonacci(field), Cubes(field)):
-        table = air.table(32)
+        table = air.table(64)
         public = [int(table[1, -1])] if air.publics else []
         assert checked(prove(air, table, public, kernels, parameters).content, air).air is air
     poseidon2 = Poseidon2Air(field, 2)
-    states = np.random.default_rng(1).integers(0, FIELDS[field].prime, (64, 16)).astype(np.uint32)
+    states = np.random.default_rng(1).integers(0, FIELDS[field].prime, (128, 16)).astype(np.uint32)
     table = poseidon2.table(states)
     assert table[-16:, -1].tolist() == golden_permutation(states[-1].tolist(), field)
     assert checked(prove(poseidon2, table, [], kernels, parameters).content, poseidon2).hiding == hiding

@@ -107,7 +107,7 @@ def credential(
     if not 1 <= len(words) <= 8 or not all(word.isdecimal() and len(word) <= 5 for word in words):
         raise UsageError(f"--allowed {allowed!r:.60}: expected 1 to 8 numbers with commas between them")
     # A proof that hides needs twice as many rows as what it shows.
-    rows = 1 << max(depth + 2, 2 * (options["queries"] + 8) - 1 if options["hiding"] else 1).bit_length()
+    rows = 1 << max(depth + 2, 4 * options["queries"] + 15 if options["hiding"] else 1).bit_length()
     numbers = tuple(map(int, words))
     return _prove(
         lambda: instances.credential(

@@ -48,8 +48,9 @@ def shape_of(field: str, degree: int, rows: int, parameters: Parameters) -> Shap
     if rows < 2 or rows & (rows - 1):
         raise UsageError(f"a table of {rows} rows: it takes a power of two of them, 2 at least")
     hiding = parameters.hiding
-    # A column is seen at each query, and at two points of an extension of degree 4.
-    masked = parameters.queries + 4 * OPENED_AT if hiding else 0
+    # A column is seen at each query, and at two points of an extension of degree 4. At a query the quotient is seen as
+    # well, which follows from the columns there and at the next row's place: those must tell nothing either.
+    masked = 2 * parameters.queries + 4 * OPENED_AT if hiding else 0
     bound = 2 * rows if hiding else rows
     if hiding and 2 * masked > rows:
         raise UsageError(f"a table of {rows} rows hides nothing from {parameters.queries} queries: {2 * masked} do")

@@ -297,7 +297,8 @@ class _Verifier:
     def _shape(self) -> None:
         """The lengths that follow from the head."""
         said, degree = self.statement, self.statement.air.degree
-        self.masked = said.queries + 8 if said.hiding else 0
+        # Of a hiding proof, as many random coefficients as what is seen of a column and of its next rows.
+        self.masked = 2 * said.queries + 8 if said.hiding else 0
         if said.hiding and 2 * self.masked > self.rows:
             raise InvalidProofError(f"a table of {self.rows} rows hides nothing from {said.queries} queries")
         log_bound = said.log_rows + (1 if said.hiding else 0)
