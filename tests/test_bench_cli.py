@@ -145,7 +145,7 @@ def test_a_plugin_that_claims_a_kernel_it_lacks(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("backend", ["cpu", "boom"])
+@pytest.mark.parametrize("backend", [pytest.param("cpu", marks=pytest.mark.slow), "boom"])
 def test_a_plugin_that_raises_at_import_fails_the_bench(tmp_path: Path, backend: str) -> None:
     make_distribution(tmp_path / "site", "chaindp-boom", "raise ImportError('no driver')", entry="boom", version="0.3")
     arguments = ["bench", "sha256", "--backend", backend, "--size", "16", "--repeat", "1", "--json"]

@@ -510,6 +510,7 @@ def test_kernels_that_were_measured_alone_are_no_workload_of_the_report(tmp_path
     assert [(run.label, run.workload) for run in runs] == [("run", "erc20")]
 
 
+@pytest.mark.slow
 def test_a_report_of_a_run_without_a_break_even_says_why(tmp_path: Path) -> None:
     table = SampleTable("run-1")
     table.append(metric="break_even_compute", status="skipped", reason="not measured: --break-even is 0")

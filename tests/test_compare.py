@@ -289,6 +289,7 @@ def test_backends_are_measured_in_pairs_and_stored(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_text_shows_the_noise_floor_beside_every_verdict(tmp_path: Path) -> None:
     done = command("compare", "--backends", "cpu,cpu", "sha256", *QUICK, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr

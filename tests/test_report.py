@@ -189,7 +189,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+QUICK_VARIANTS = ("one level fails", "model mode", "mainnet", "a noise floor")
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=() if name in QUICK_VARIANTS else pytest.mark.slow) for name in VARIANTS]
+)
 def test_pipeline_runs_of_every_kind(variant: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options, expected = VARIANTS[variant]
     run = made(tmp_path, pipeline_table(**options))

@@ -192,10 +192,14 @@ def test_a_trace_goes_to_stdout(tmp_path: Path, capsys: Any, monkeypatch: pytest
     ("options", "reason"),
     [
         ({"levels": {0: 8e3, 4: 12e3}, "repetitions": 2}, "2 rounds, and it takes 5"),
-        ({"levels": {0: 8e3, 4: 12e3}, "repetitions": 1}, "1 round, and it takes 5"),
-        ({"levels": {0: 8e3}, "repetitions": 2}, "2 rounds, and it takes 5"),
+        pytest.param(
+            {"levels": {0: 8e3, 4: 12e3}, "repetitions": 1}, "1 round, and it takes 5", marks=pytest.mark.slow
+        ),
+        pytest.param({"levels": {0: 8e3}, "repetitions": 2}, "2 rounds, and it takes 5", marks=pytest.mark.slow),
         ({"levels": {0: 8e3, 4: 12e3}, "again": False}, "not measured: the run has no second pass"),
-        ({"levels": {0: 8e3}, "again": False}, "not measured: the run has no second pass"),
+        pytest.param(
+            {"levels": {0: 8e3}, "again": False}, "not measured: the run has no second pass", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_missing_noise_floor_has_its_own_reason(options: dict[str, Any], reason: str, tmp_path: Path) -> None:

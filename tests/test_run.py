@@ -109,9 +109,9 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
     "arguments",
     [
         pytest.param(("--mode", "model", "--levels", "0-4"), marks=pytest.mark.slow),
-        ("--mode", "model", "--levels", "0,4"),
+        pytest.param(("--mode", "model", "--levels", "0,4"), marks=pytest.mark.slow),
         pytest.param(("--block-txs", "77", "--levels", "0,4"), marks=pytest.mark.slow),
-        pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
+        ("--threads", "1", "--levels", "4"),
         pytest.param(("--threads", "3", "--levels", "3-4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "pipelining", "--levels", "4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "parallel_merkleization", "--levels", "4"), marks=pytest.mark.slow),
