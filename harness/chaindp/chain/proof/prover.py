@@ -25,7 +25,7 @@ import numpy as np
 
 from chaindp.chain.airs import Air
 from chaindp.chain.proof import loops
-from chaindp.chain.proof.commitment import Committed, commit
+from chaindp.chain.proof.commitment import Committed, commit, transposed
 from chaindp.chain.proof.encoding import SALT_BYTES, element_bytes, head
 from chaindp.chain.proof.extension import Arithmetic, Extension
 from chaindp.chain.proof.parameters import Parameters
@@ -214,7 +214,7 @@ class _Prover:
 
     def commit(self, values: np.ndarray, label: bytes) -> Committed:
         """Commit to the rows of a table of columns."""
-        return self.commit_rows(np.ascontiguousarray(values.T), label)
+        return self.commit_rows(transposed(values), label)
 
     def commit_rows(self, rows: np.ndarray, label: bytes, *, salted: bool = True) -> Committed:
         size = SALT_BYTES if self.parameters.hiding and salted else 0
