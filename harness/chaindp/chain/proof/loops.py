@@ -84,7 +84,6 @@ def _inverses(values, p, out):  # type: ignore[no-untyped-def]
 
 
 inverses = compiled(_inverses, error_model="numpy")
-_inverses = inverses
 
 
 def _weighted_columns(columns, weights, start, stop, p, out):  # type: ignore[no-untyped-def]
@@ -254,7 +253,7 @@ def _add_quotients(values, points, z, value, factor, w, p, norms, out):  # type:
         d0 = (np.uint64(points[i]) + p - z[0]) % p
         c, d = (d0 * d0 + c_rest) % p, (two * d0 * d2 + d_rest) % p
         norms[0, i] = (c * c + (p - d * d % p) * w) % p
-    _inverses(norms[0], p, norms[1])
+    inverses(norms[0], p, norms[1])
     for i in range(len(points)):
         d0 = (np.uint64(points[i]) + p - z[0]) % p
         norm = np.uint64(norms[1, i])

@@ -398,10 +398,9 @@ class _Verifier:
             raise InvalidProofError(f"{what} has a number that is not below {self.prime}")
         nodes, at = self.hash_rows(hash_name, content), places
         for _ in range(log_size):
-            pairs = np.zeros((len(np.unique(at >> 1)), 2, 32), dtype=np.uint8)
-            parents = np.unique(at >> 1)
+            parents, parent = np.unique(at >> 1, return_inverse=True)
+            pairs = np.zeros((len(parents), 2, 32), dtype=np.uint8)
             known = np.zeros((len(parents), 2), dtype=bool)
-            parent = np.searchsorted(parents, at >> 1)
             pairs[parent, at & 1] = nodes
             known[parent, at & 1] = True
             missing = int((~known).sum())
@@ -470,10 +469,9 @@ class _Verifier:
         half = np.uint64((prime + 1) // 2)
         for number, (log_fold, root, beta) in enumerate(zip(self.folds, roots, betas, strict=True)):
             log_next = log_size - log_fold
-            groups = np.unique(places & ((1 << log_next) - 1))
+            groups, group = np.unique(places & ((1 << log_next) - 1), return_inverse=True)
             what = f"round {number} of FRI"
             rows = self._opened(root, 4 << log_fold, 0, groups, log_next, what).astype(np.uint64)
-            group = np.searchsorted(groups, places & ((1 << log_next) - 1))
             codeword = rows.reshape(len(groups), 1 << log_fold, 4)
             if not np.array_equal(codeword[group, places >> log_next], values):
                 raise InvalidProofError(f"{what} is not of the values before it")
