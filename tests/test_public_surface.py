@@ -93,6 +93,7 @@ SURFACE = {
         "Poseidon2Conformance",
         "RaggedHashConformance",
         "Sha256Conformance",
+        "StarkProveConformance",
         "TrieHashConformance",
         "conformance_class",
     ],

@@ -230,7 +230,9 @@ class Registry:
         from chaindp.kernels.kernelset import KernelSet
 
         spec, _ = self.backend_spec(backend.label)
-        return KernelSet(backend, frozenset(name for name in spec.capabilities if spec.supports(name)), keep)
+        supported = frozenset(name for name in spec.capabilities if spec.supports(name))
+        composable = {name: known for name, known in self.kernels.items() if known.compose is not None}
+        return KernelSet(backend, supported, keep, composable=composable)
 
     def environment(self, warn: Callable[[str], None]) -> dict[str, object]:
         """Plugin name to what its ``chaindp_environment`` yields; one that fails is recorded as such and warned of."""
@@ -430,9 +432,10 @@ def _backend_problem(backend: object, spec: BackendSpec, device: str) -> str:
 
 
 def _builtin_kernels() -> Iterable[KernelSpec]:
+    from chaindp.chain.proof.kernel import STARK_PROVE
     from chaindp.kernels import BUILTIN
 
-    return BUILTIN.values() if isinstance(BUILTIN, Mapping) else BUILTIN
+    return (*BUILTIN, STARK_PROVE)
 
 
 def _key(row: PluginRow) -> str:

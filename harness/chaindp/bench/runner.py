@@ -196,9 +196,10 @@ def _vet(
         contender.skipped = f"backend {selector} does not open with profiling: {error}"
         return contender
     backend = contender.kernels.backend
-    capability = registry.backend_spec(selector)[0].capability(spec.name)
     if spec.name not in contender.kernels.supported:
-        contender.skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
+        contender.skipped = _why_not_composed(registry, contender, spec)
+    if contender.skipped:
+        pass
     elif backend.time_domain is not TimeDomain.WALL and not contender.simulates:
         # What it says of its time has no form that a bench knows, and its wall time must not stand in for it.
         contender.skipped = (
@@ -209,10 +210,26 @@ def _vet(
     return contender
 
 
+def _why_not_composed(registry: Registry, contender: Contender, spec: KernelSpec) -> str:
+    """Why a backend without the kernel cannot have it made of others either; empty where it can."""
+    kernels = contender.kernels
+    assert kernels is not None
+    label = kernels.backend.label
+    capability = registry.backend_spec(label)[0].capability(spec.name)
+    lacking = spec.lacks(kernels)
+    if lacking is None:
+        return outputs.claimed_reason(kernels.backend, spec.name, capability.reason, capability.support.value)
+    if lacking:
+        return f"backend {label} has no {spec.name}, and to compose it of others it lacks {', '.join(lacking)}"
+    if contender.profile or contender.simulates:
+        return f"{spec.name} of backend {label} is composed on the host, which its device's clock does not see"
+    return ""
+
+
 def _prove(contender: Contender, backends: _Backends, plan: BenchPlan, spec: KernelSpec) -> None:
     assert contender.kernels is not None
     backend = contender.kernels.backend
-    backend.warm_up([spec.name])
+    backend.warm_up([spec.name] if spec.name in contender.kernels.supported else sorted(spec.composed_of))
 
     def call(*args: Any) -> Any:
         return contender.kernels.call(spec.name, *args)  # type: ignore[union-attr]
@@ -239,7 +256,7 @@ def _reference(backends: _Backends, spec: KernelSpec, label: str) -> KernelSet |
     if name.partition(":")[0] not in backends.registry.backends:
         return None
     kernels = backends.get(name)
-    return kernels if spec.name in kernels.supported else None
+    return kernels if kernels.can(spec.name) else None
 
 
 class _Golden:

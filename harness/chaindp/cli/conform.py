@@ -40,8 +40,10 @@ def conform(backend: str, kernels: tuple[str, ...], budget: float, threads: int 
     hold is told in one sentence, and the exit status is 1.
     """
     registry = load_plugins(output.warn)
-    registry.backend_spec(backend)
-    names = list(dict.fromkeys(kernels or registry.kernels))
+    # A kernel that is composed of others is nothing of the backend's: theirs are tested.
+    declared, _ = registry.backend_spec(backend)
+    own = [name for name, spec in registry.kernels.items() if spec.compose is None or declared.supports(name)]
+    names = list(dict.fromkeys(kernels or own))
     for name in names:
         select(registry.kernels, name, "kernel", registry.broken)
 

@@ -52,6 +52,7 @@ def describe(registry: Registry) -> dict[str, Any]:
                 "summary": spec.summary,
                 "unit": spec.unit,
                 "sizes": list(spec.sizes),
+                "composed_of": sorted(spec.composed_of),
                 "plugin": registry.providers["kernel", spec.name],
                 "backends": {
                     name: backend.capability(spec.name).support.value for name, backend in registry.backends.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from chaindp.backend import Backend, DeviceTimes, Platform, SimulatedTimes, Time
 from chaindp.errors import CapabilityError, ChaindpError, PluginError
 from chaindp.kernels import compose
 from chaindp.kernels.merkle import node_count
+from chaindp.kernels.spec import KernelSpec
 
 __all__ = ["KernelCall", "KernelSet"]
 
@@ -59,7 +60,8 @@ class KernelSet:
     ``calls`` collects one record a call. Arguments and results are kept for the audit that compares them with another
     backend's, as long as they take no more than ``keep`` bytes in all. A kernel that the backend lacks is composed from
     its ``keccak256`` where that is possible (``chaindp.kernels.compose``): the hashing still runs on that backend, and
-    nothing runs on another one.
+    nothing runs on another one. The calls of these are the records. One whose spec says how it is composed
+    (``composable``) is one record, whose transfers are those of all calls in it, and the rest its computation.
 
     A backend is given views that it cannot write through. Whatever it raises, and a result of the wrong shape or dtype,
     is a PluginError that names backend and kernel.
@@ -73,11 +75,20 @@ class KernelSet:
     supported: frozenset[str]
     keep: int = 0
     calls: list[KernelCall] = field(default_factory=list)
+    composable: Mapping[str, KernelSpec] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def can(self, kernel: str) -> bool:
+        """Whether the backend has the kernel, or what it is composed of."""
+        if kernel in self.composable and kernel not in self.supported:
+            return self.composable[kernel].lacks(self) == []
+        return not kernels_needed(self.supported, [kernel])
 
     def call(self, kernel: str, *args: Any) -> Any:
         """Run any kernel by name: upload, compute, download, each timed."""
         if kernel not in self.supported:
+            if kernel in self.composable:
+                return self._compose(self.composable[kernel], args)
             composed = compose.COMPOSED.get(kernel)
             if composed is None or not composed.needs <= self.supported:
                 raise CapabilityError(f"backend {self.backend.label} does not implement {kernel}")
@@ -137,6 +148,34 @@ class KernelSet:
             if 0 < size <= self.keep:
                 self.keep -= size
                 record.args, record.output, record.kept = args, output, True
+            self.calls.append(record)
+        return output
+
+    def _compose(self, spec: KernelSpec, args: tuple[Any, ...]) -> Any:
+        """Run a kernel that is made of others, as one call."""
+        lacking = spec.lacks(self)
+        if lacking or spec.compose is None:
+            raise CapabilityError(
+                f"backend {self.backend.label} does not implement {spec.name}"
+                + (f", nor {', '.join(lacking)} to compose it of" if lacking else "")
+            )
+        parts = KernelSet(self.backend, self.supported)
+        thread, process = time.thread_time_ns(), time.process_time_ns()
+        started = time.perf_counter_ns()
+        output = spec.compose(parts, *args)
+        wall = time.perf_counter_ns() - started
+        process, thread = time.process_time_ns() - process, time.thread_time_ns() - thread
+        transfer = sum(call.transfer_ns for call in parts.calls)
+        record = KernelCall(
+            spec.name,
+            self.backend.label,
+            wall - transfer,
+            transfer,
+            started_ns=started,
+            thread_ns=thread,
+            process_ns=process,
+        )
+        with self._lock:
             self.calls.append(record)
         return output
 
@@ -293,6 +332,7 @@ _RESULTS: dict[str, Callable[..., Sequence[tuple[type, tuple[int | None, ...]]]]
     "intt": lambda values, *_: [(np.uint32, values.shape)],
     "lde": lambda values, blowup, *_: [(np.uint32, (values.shape[0], values.shape[1] * blowup))],
     "fri_fold": lambda codeword, *_: [(np.uint32, (len(codeword) // 2, 4))],
+    "stark_prove": lambda *_: [(np.uint8, (None,))],
     "ecrecover": lambda digests, _: [(np.uint8, (len(digests), 20)), (np.bool_, (len(digests),))],
 }
 """Dtype and shape of each built-in kernel's results, which a backend must hand to the chain. None: any length."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from chaindp.kernels.kernelset import KernelSet
 
 __all__ = ["Args", "KernelSpec", "Vector"]
 
@@ -35,6 +38,9 @@ class KernelSpec:
     vectors:   fixed cases with their source
     sizes:     the sizes that the bench uses by default, smallest first
     conformance: ``module:Class`` of the kernel's own conformance class (``chaindp.testing``); empty for the general one
+    compose:   where a backend that lacks the kernel can have it made of others: (its kernels, the arguments) to the
+               result. What it does besides calling them runs on the host
+    composed_of: the kernels that ``compose`` calls
     """
 
     name: str
@@ -46,6 +52,14 @@ class KernelSpec:
     vectors: Sequence[Vector] = ()
     sizes: Sequence[int] = ()
     conformance: str = ""
+    compose: Callable[..., Any] | None = None
+    composed_of: frozenset[str] = frozenset()
+
+    def lacks(self, kernels: KernelSet) -> list[str] | None:
+        """What of ``composed_of`` a backend has not to make the kernel of; None where it cannot be made of others."""
+        if self.compose is None:
+            return None
+        return sorted(name for name in self.composed_of if not kernels.can(name))
 
     def mismatches(self, output: Any, expected: Any) -> int:
         """How many rows of ``output`` differ from ``expected``; -1 where shape, dtype or structure differ."""

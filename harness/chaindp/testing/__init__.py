@@ -32,6 +32,7 @@ from chaindp.testing.merkle import (
 from chaindp.testing.ntt import InttConformance, NttConformance
 from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
+from chaindp.testing.stark import StarkProveConformance
 from chaindp.testing.trie import TrieHashConformance
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Poseidon2Conformance",
     "RaggedHashConformance",
     "Sha256Conformance",
+    "StarkProveConformance",
     "TrieHashConformance",
     "conformance_class",
 ]

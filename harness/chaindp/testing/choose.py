@@ -21,6 +21,7 @@ from chaindp.testing.merkle import (
 from chaindp.testing.ntt import InttConformance, NttConformance
 from chaindp.testing.poseidon2 import Poseidon2Conformance
 from chaindp.testing.signatures import EcrecoverConformance
+from chaindp.testing.stark import StarkProveConformance
 from chaindp.testing.trie import TrieHashConformance
 
 __all__ = ["BUILTIN", "conformance_class"]
@@ -40,6 +41,7 @@ BUILTIN: Mapping[str, type[KernelConformance]] = {
         InttConformance,
         LdeConformance,
         FriFoldConformance,
+        StarkProveConformance,
         EcrecoverConformance,
     )
 }
