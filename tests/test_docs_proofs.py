@@ -38,7 +38,7 @@ def test_the_commands_run_as_printed(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == status, (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"poseidon2.proof", "credential.proof"}
+    assert {path.name for path in tmp_path.glob("*.proof")} == {"poseidon2.proof", "credential.proof"}
 
 
 def test_every_air_and_every_option_is_on_the_page() -> None:
