@@ -12,7 +12,10 @@ from chaindp.backend import Backend, BackendOptions, BackendSpec, Capability, De
 
 __all__ = ["KERNELS", "chaindp_backends", "chaindp_environment"]
 
-KERNELS = ("keccak256", "sha256", "merkle_tree", "merkle_update", "merkle_open", "trie_hash")
+KERNELS = (
+    *("keccak256", "sha256", "merkle_tree", "merkle_update", "merkle_open", "trie_hash"),
+    *("poseidon2", "ntt", "intt", "lde", "fri_fold"),
+)
 """The kernels that every device has."""
 
 

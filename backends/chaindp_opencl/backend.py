@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,20 @@ import numpy as np
 from chaindp.backend import Backend, BackendOptions, DeviceTimes
 from chaindp.errors import InputError, PluginError
 from chaindp.kernels import checks
+from chaindp.kernels.fields import FIELDS, Field, elements, field_named
+from chaindp.kernels.fri import DEGREE, check_codeword
+from chaindp.kernels.lde import check_blowup, check_shift
+from chaindp.kernels.ntt import check_length
+from chaindp.kernels.poseidon2 import WIDTH, instance_of
 from chaindp_opencl import driver, tuning
+from chaindp_opencl.fields import Arithmetic
+from chaindp_opencl.folding import Folding
 from chaindp_opencl.hashing import Cores, Hasher
 from chaindp_opencl.memory import Buffer, Limits, Memory
+from chaindp_opencl.permutations import Permutations
 from chaindp_opencl.program import build
 from chaindp_opencl.queues import Queues
+from chaindp_opencl.transforms import Transforms
 from chaindp_opencl.trees import Trees
 
 __all__ = ["OpenClBackend", "limits_of"]
@@ -35,6 +45,19 @@ def limits_of(device: driver.OpenClDevice) -> Limits:
         staging=max(min(STAGING, most // 8), 4096),
         message=max(most if device.kind == "cpu" else min(MESSAGE, most), 1),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldKernels:
+    """The kernels over one field."""
+
+    permutations: Permutations
+    transforms: Transforms
+    folding: Folding
+
+    @classmethod
+    def of(cls, arithmetic: Arithmetic) -> _FieldKernels:
+        return cls(Permutations(arithmetic), Transforms(arithmetic), Folding(arithmetic))
 
 
 class OpenClBackend(Backend):
@@ -70,6 +93,7 @@ class OpenClBackend(Backend):
         )
         self._hashers: dict[str, Hasher] = {}
         self._trees: Trees | None = None
+        self._fields: dict[str, _FieldKernels] = {}
 
     def warm_up(self, kernels: Sequence[str]) -> None:
         """Build the programs of the named kernels, and run them once: drivers finish compiling at the first run."""
@@ -86,6 +110,20 @@ class OpenClBackend(Backend):
             self.download(self.merkle_update(nodes, 2, first, np.zeros((1, 32), np.uint8))[1])
             holes = (np.array([0, 32, 64], np.int64), np.arange(3, dtype=np.int64), np.array([32], np.int64), first)
             self.download(self.trie_hash(np.zeros(64, np.uint8), *holes))
+        for field in FIELDS:
+            self._warm_up_field(kernels, field)
+
+    def _warm_up_field(self, kernels: Sequence[str], field: str) -> None:
+        if "poseidon2" in kernels:
+            self.download(self.poseidon2(np.zeros((1, WIDTH), np.uint32), field))
+        if "fri_fold" in kernels:
+            codeword = np.zeros((2, DEGREE), np.uint32)
+            self.download(self.fri_fold(codeword, codeword[0].copy(), 1, field))
+        # Rows that are too short for vectors, and rows that are not.
+        for values in (np.zeros((1, 2), np.uint32), np.zeros((1, 512), np.uint32)):
+            for kernel, more in (("ntt", ()), ("intt", ()), ("lde", (2, 3))):
+                if kernel in kernels:
+                    self.download(self.kernel(kernel)(values, *more, field))
 
     def close(self) -> None:
         """Give the device's memory back."""
@@ -127,6 +165,16 @@ class OpenClBackend(Backend):
             raise InputError(f"opencl device {self.label}: a buffer of another device was given")
         return value
 
+    def _elements(self, value: Any, name: str, shape: tuple[int | None, ...], field: Field) -> Buffer:
+        """``value``, canonical elements in an array or a buffer of this device, as a buffer; InputError otherwise."""
+        if isinstance(value, Buffer) and value.owner is self.memory:
+            checks.form(value.dtype, value.shape, name, np.uint32, shape)
+            # What kernels of this field returned needs no look, and so none of the waiting for it.
+            if value.below is None or value.below > field.prime:
+                elements(self.memory.download(value), name, shape, field)
+            return value
+        return self.memory.upload(elements(self._foreign(value), name, shape, field))
+
     def _hasher(self, name: str) -> Hasher:
         if checks.hash_name(name) not in self._hashers:
             self._hashers[name] = Hasher(name, self.hardware, self._cores, self._tuning[name], self.queues, self.memory)
@@ -141,6 +189,12 @@ class OpenClBackend(Backend):
             else:
                 self._trees = Trees(program, self.queues, self.memory, 1 << 16, 128)
         return self._trees
+
+    def _field_kernels(self, field: Field) -> _FieldKernels:
+        if field.name not in self._fields:
+            arithmetic = Arithmetic(field, self.hardware, self._cores, self.queues, self.memory)
+            self._fields[field.name] = _FieldKernels.of(arithmetic)
+        return self._fields[field.name]
 
     # kernels ----------------------------------------------------------------------------------------------------------
 
@@ -190,3 +244,37 @@ class OpenClBackend(Backend):
         levels = checks.level_bounds(self._array(level_offsets), len(offsets) - 1)
         at, child = checks.splices(offsets, levels, self._array(splice_at), self._array(splice_child))
         return self._tree_kernels().trie(buffer, offsets, levels, at, child, self._hasher("keccak256"))
+
+    def poseidon2(self, states: Any, field: str = "babybear") -> Buffer:
+        """The permuted states uint32[N,16]."""
+        known = instance_of(field).field
+        return self._field_kernels(known).permutations.permute(self._elements(states, "states", (None, WIDTH), known))
+
+    def ntt(self, values: Any, field: str = "babybear") -> Buffer:
+        """The transforms of the rows of uint32[columns,n], in natural order."""
+        known = field_named(field)
+        buffer = self._elements(values, "values", (None, None), known)
+        return self._field_kernels(known).transforms.ntt(buffer, check_length(buffer.shape[1], known))
+
+    def intt(self, values: Any, field: str = "babybear") -> Buffer:
+        """The coefficients that the rows of uint32[columns,n] are the transforms of."""
+        known = field_named(field)
+        buffer = self._elements(values, "values", (None, None), known)
+        return self._field_kernels(known).transforms.intt(buffer, check_length(buffer.shape[1], known))
+
+    def lde(self, values: Any, blowup: Any, shift: Any, field: str = "babybear") -> Buffer:
+        """The rows of uint32[columns,n], extended to uint32[columns,n * blowup] on the coset of ``shift``."""
+        known = field_named(field)
+        buffer = self._elements(values, "values", (None, None), known)
+        log2_size = check_length(buffer.shape[1], known)
+        blowup = check_blowup(blowup, log2_size, known)
+        shift = check_shift(shift, known)
+        return self._field_kernels(known).transforms.lde(buffer, log2_size, blowup.bit_length() - 1, shift)
+
+    def fri_fold(self, codeword: Any, challenge: Any, shift: Any, field: str = "babybear") -> Buffer:
+        """The codeword uint32[n,4] on the coset of ``shift``, folded to uint32[n/2,4]."""
+        known = field_named(field)
+        buffer = self._elements(codeword, "codeword", (None, DEGREE), known)
+        challenge = elements(self._array(challenge), "challenge", (DEGREE,), known)
+        check_codeword(len(buffer), known)
+        return self._field_kernels(known).folding.fold(buffer, challenge, check_shift(shift, known))

@@ -23,6 +23,9 @@ __all__ = ["Buffer", "Limits", "Memory"]
 SLACK = 256
 """Bytes of an allocation behind what is in it: kernels read whole words and whole blocks (``cl/lanes.cl``)."""
 
+PARAMETERS = 64
+"""Bytes of field elements that are a call's parameters rather than its data: the host keeps a copy, and reads that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -47,9 +50,10 @@ class Buffer:
     host:   the array, where the host has it: what was uploaded, or a result that the device writes to host memory
     device: the OpenCL buffer; None where the array is empty or is streamed
     ready:  the event after which ``device`` holds the array; None where it always did
+    below:  what every element is known to be below; None where the host has to look
     """
 
-    __slots__ = ("__weakref__", "device", "dtype", "host", "owner", "ready", "shape")
+    __slots__ = ("__weakref__", "below", "device", "dtype", "host", "owner", "ready", "shape")
 
     def __init__(
         self, owner: Memory, shape: tuple[int, ...], dtype: np.dtype, host: np.ndarray | None, device: Any
@@ -60,6 +64,7 @@ class Buffer:
         self.host = host
         self.device = device
         self.ready: Any = None
+        self.below: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -124,8 +129,16 @@ class Memory:
             raise InputError(f"opencl device {self.label}: cannot upload a {type(array).__name__}, only numpy arrays")
         host = np.require(array, requirements=("C", "A"))
         buffer = Buffer(self, array.shape, array.dtype, host, None)
-        # Integers are positions: the host checks them and often needs nothing else of them; they go when a kernel asks.
-        if host.dtype == np.uint8 and not self.unified and 0 < host.nbytes <= self.limits.resident:
+        if self.unified or not 0 < host.nbytes <= self.limits.resident:
+            return buffer
+        if host.dtype == np.uint32:
+            if host.nbytes <= PARAMETERS:
+                buffer.host = host.copy()
+                return buffer
+            # Field elements: what checks them later has only this to go by, unless it fetches them again.
+            buffer.below = int(host.max()) + 1
+        # Other integers are positions: the host checks them and often needs nothing else; they go when a kernel asks.
+        if host.dtype in (np.uint8, np.uint32):
             self.on_device(buffer)
             self.wait(buffer)
             buffer.host = None

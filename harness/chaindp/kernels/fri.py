@@ -24,7 +24,7 @@ from chaindp.kernels.fields import FIELDS, Field, elements, field_named, random_
 from chaindp.kernels.lde import check_shift
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 
-__all__ = ["DEGREE", "FRI_FOLD", "check_fold", "extension_product", "golden_fold"]
+__all__ = ["DEGREE", "FRI_FOLD", "check_codeword", "check_fold", "extension_product", "golden_fold"]
 
 DEGREE = 4
 """Of the extension field over the prime field."""
@@ -37,12 +37,16 @@ def check_fold(codeword: Any, challenge: Any, shift: Any, field: Any) -> tuple[n
     known = field_named(field)
     codeword = elements(codeword, "codeword", (None, DEGREE), known)
     challenge = elements(challenge, "challenge", (DEGREE,), known)
-    length = len(codeword)
+    check_codeword(len(codeword), known)
+    return codeword, challenge, check_shift(shift, known)
+
+
+def check_codeword(length: int, field: Field) -> None:
+    """InputError unless a codeword of so many elements can be folded."""
     if length < 2 or length & (length - 1):
         raise InputError(f"codeword has {length} elements, expected a power of two, 2 or more")
-    if length > 1 << known.two_adicity:
-        raise InputError(f"codeword has {length} elements, and {field}'s largest domain is 2^{known.two_adicity}")
-    return codeword, challenge, check_shift(shift, known)
+    if length > 1 << field.two_adicity:
+        raise InputError(f"codeword has {length} elements, and {field.name}'s largest domain is 2^{field.two_adicity}")
 
 
 def extension_product(a: Sequence[int], b: Sequence[int], field: Field) -> list[int]:

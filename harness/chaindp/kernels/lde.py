@@ -22,7 +22,7 @@ from chaindp.kernels.fields import FIELDS, Field, field_named, random_elements
 from chaindp.kernels.ntt import LARGEST_GENERATED, butterflies, check_ntt, golden_inverse, golden_transform
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 
-__all__ = ["LDE", "check_lde", "check_shift", "golden_extension"]
+__all__ = ["LDE", "check_blowup", "check_lde", "check_shift", "golden_extension"]
 
 
 def check_shift(shift: Any, field: Field) -> int:
@@ -42,15 +42,20 @@ def check_lde(values: Any, blowup: Any, shift: Any, field: Any) -> tuple[np.ndar
     """
     known = field_named(field)
     values, log2_size = check_ntt(values, field)
-    blowup = checks.count(blowup, "blowup")
-    if blowup == 0 or blowup & (blowup - 1):
-        raise InputError(f"blowup is {blowup}, expected a power of two")
-    if log2_size + blowup.bit_length() - 1 > known.two_adicity:
+    return values, check_blowup(blowup, log2_size, known), check_shift(shift, known)
+
+
+def check_blowup(blowup: Any, log2_size: int, field: Field) -> int:
+    """``blowup`` as an int by which rows of 2^log2_size elements can be extended; InputError for anything else."""
+    times = checks.count(blowup, "blowup")
+    if times == 0 or times & (times - 1):
+        raise InputError(f"blowup is {times}, expected a power of two")
+    if log2_size + times.bit_length() - 1 > field.two_adicity:
         raise InputError(
-            f"values has rows of {values.shape[1]} elements, and extended {blowup} times they exceed {field}'s largest "
-            f"transform, 2^{known.two_adicity}"
+            f"values has rows of {1 << log2_size} elements, and extended {times} times they exceed {field.name}'s "
+            f"largest transform, 2^{field.two_adicity}"
         )
-    return values, blowup, check_shift(shift, known)
+    return times
 
 
 def golden_extension(values: Sequence[int], blowup: int, shift: int, field: Field) -> list[int]:

@@ -16,10 +16,19 @@ from typing import Any
 import numpy as np
 
 from chaindp.errors import InputError
-from chaindp.kernels.fields import FIELDS, elements, field_named, random_elements
+from chaindp.kernels.fields import FIELDS, Field, elements, field_named, random_elements
 from chaindp.kernels.spec import Args, KernelSpec, Vector
 
-__all__ = ["INTT", "LARGEST_GENERATED", "NTT", "butterflies", "check_ntt", "golden_inverse", "golden_transform"]
+__all__ = [
+    "INTT",
+    "LARGEST_GENERATED",
+    "NTT",
+    "butterflies",
+    "check_length",
+    "check_ntt",
+    "golden_inverse",
+    "golden_transform",
+]
 
 LARGEST_GENERATED = 1 << 16
 """The longest transform that the generator makes: what is larger becomes more of them."""
@@ -29,15 +38,19 @@ def check_ntt(values: Any, field: Any) -> tuple[np.ndarray, int]:
     """``values`` as a plain array, and log2 of its row's length. InputError unless both are what the contract says."""
     known = field_named(field)
     values = elements(values, "values", (None, None), known)
-    size = values.shape[1]
+    return values, check_length(values.shape[1], known)
+
+
+def check_length(size: int, field: Field) -> int:
+    """log2 of the length of the rows of ``values``; InputError where there is no transform of that length."""
     if size == 0 or size & (size - 1):
         raise InputError(f"values has rows of {size} elements, expected a power of two")
     log2_size = size.bit_length() - 1
-    if log2_size > known.two_adicity:
+    if log2_size > field.two_adicity:
         raise InputError(
-            f"values has rows of {size} elements, and {field}'s largest transform is 2^{known.two_adicity}"
+            f"values has rows of {size} elements, and {field.name}'s largest transform is 2^{field.two_adicity}"
         )
-    return values, log2_size
+    return log2_size
 
 
 def golden_transform(values: Sequence[int], root: int, prime: int) -> list[int]:
