@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from chaindp.testing import (
     BackendConformance,
+    FriFoldConformance,
+    InttConformance,
     Keccak256Conformance,
+    LdeConformance,
     MerkleOpenConformance,
     MerkleTreeConformance,
     MerkleUpdateConformance,
+    NttConformance,
+    Poseidon2Conformance,
     Sha256Conformance,
     TrieHashConformance,
 )
@@ -40,3 +45,18 @@ class TestMerkleOpen(Default, MerkleOpenConformance): ...
 
 
 class TestTrieHash(Default, TrieHashConformance): ...
+
+
+class TestPoseidon2(Default, Poseidon2Conformance): ...
+
+
+class TestNtt(Default, NttConformance): ...
+
+
+class TestIntt(Default, InttConformance): ...
+
+
+class TestLde(Default, LdeConformance): ...
+
+
+class TestFriFold(Default, FriFoldConformance): ...
