@@ -49,6 +49,7 @@ def opened(
     tuned: dict[str, Tuning] | None = None,
     unified: bool | None = None,
     kind: str = "",
+    vector_int: int = 0,
     limits: Limits | None = None,
     threads: int = 2,
     profile: bool = False,
@@ -56,9 +57,10 @@ def opened(
     """The default device, opened as a test wants it."""
     options = BackendOptions(threads=threads, profile=profile, tuning=tuned or {})
     with pytest.MonkeyPatch.context() as patch:
-        if kind:
-            # What a device of another kind would be sent, on the one that is here.
-            device = dataclasses.replace(driver.select(""), kind=kind)
+        if kind or vector_int:
+            # What a device of another kind, or with other vectors, would be sent, on the one that is here.
+            here = driver.select("")
+            device = dataclasses.replace(here, kind=kind or here.kind, vector_int=vector_int or here.vector_int)
             patch.setattr(driver, "select", lambda name: device)
         return OpenClBackend("opencl", options, unified=unified, limits=limits)
 

@@ -246,6 +246,7 @@ FENCE = """
     import numpy as np
     from chaindp.backend import BackendOptions
     from chaindp.kernels import TRIE_HASH
+    from chaindp.kernels.fields import BABYBEAR, random_elements
     from chaindp_opencl.backend import OpenClBackend
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -277,6 +278,13 @@ FENCE = """
             backend.download(getattr(backend, name)(data, offsets))
         trie = TRIE_HASH.generate(rng, count)
         backend.download(backend.trie_hash(*(fenced(part) if part.nbytes else part for part in trie)))
+        backend.download(backend.poseidon2(fenced(random_elements(rng, (count, 16), BABYBEAR))))
+    challenge = fenced(random_elements(rng, (4,), BABYBEAR))
+    for log2_size in (*range(10), 12):
+        values = fenced(random_elements(rng, (3, 1 << log2_size), BABYBEAR))
+        backend.download(backend.intt(values))
+        backend.download(backend.lde(values, 4, 31))
+        backend.download(backend.fri_fold(fenced(random_elements(rng, (2 << log2_size, 4), BABYBEAR)), challenge, 31))
     print("read nothing else")
 """
 

@@ -185,7 +185,8 @@ class Transforms:
             np.uint32(scale.constant),
         )
         source, roots = memory.on_device(values), self._roots[inverse].device
-        program = self._program(self._lanes(log2_size, present))
+        lanes = self._lanes(log2_size, present)
+        program = self._program(lanes)
         if arithmetic.on_cpu and (log2_size <= LOG_IN_CACHE or columns >= 4 * arithmetic.cores.count):
             work_items = -(-columns // arithmetic.share(columns))
             room = memory.allocate(4 * work_items << log2_size)
@@ -200,7 +201,6 @@ class Transforms:
         for number, stages in enumerate(passes, 1):
             target = room if (len(passes) - number) % 2 else result.device
             rest = log2_size - done - stages
-            lanes = self._lanes(log2_size, present)
             event = arithmetic.run(
                 program, f"pass_{stages}", (columns << (log2_size - stages)) // lanes, source, np.uint64(present),
                 target, np.uint32(log2_size), np.uint32(done), factors.device, np.uint64(at), roots, *scaling,
