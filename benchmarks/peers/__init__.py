@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,15 +108,29 @@ def hashtree(build: Path) -> tuple[Callable[[int], float], Callable[[int], str]]
 
 
 def plonky3(build: Path) -> ctypes.CDLL:
-    """Plonky3 0.8.0 behind the C functions of ``plonky3/src/lib.rs``, compiled for this CPU."""
+    """Plonky3 0.8.0 behind the C functions of ``plonky3/src/``, compiled for this CPU."""
     library = build / "plonky3" / "release" / "libplonky3_peer.so"
     command = ["cargo", "build", "--release", "--quiet", "--target-dir", str(build / "plonky3")]
     # Minutes: it compiles Plonky3's crates.
     _run(command, HERE / "plonky3", 1200, RUSTFLAGS="-C target-cpu=native")
     found = ctypes.CDLL(str(library))
-    found.lanes.restype = ctypes.c_size_t
-    found.new_dft.restype = ctypes.c_void_p
-    found.dft_babybear.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
-    for function in (found.permute_babybear, found.permute_koalabear):
-        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    # What each function returns and takes.
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "lanes": (size, []),
+        "new_dft": (pointer, []),
+        "dft_babybear": (None, [pointer, pointer, size, size]),
+        "permute_babybear": (None, [pointer, size]),
+        "permute_koalabear": (None, [pointer, size]),
+        "stark_poseidon2": (pointer, [pointer, size]),
+        "stark_keccak": (pointer, [size]),
+        "stark_prove": (None, [pointer]),
+        "stark_verify": (ctypes.c_bool, [pointer]),
+        "stark_parameter": (size, [pointer, size]),
+        "stark_bytes": (size, [pointer]),
+        "stark_free": (None, [pointer]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
     return found

@@ -1,4 +1,6 @@
-//! Plonky3 behind a C ABI, for benchmarks/fields.py. Elements are in Montgomery form, as Plonky3 keeps them.
+//! Plonky3 behind a C ABI, for benchmarks/fields.py, and in `stark` for benchmarks/stark.py. Elements are in Montgomery form, as Plonky3 keeps them.
+
+mod stark;
 
 use std::slice::from_raw_parts_mut;
 
