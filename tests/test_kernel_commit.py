@@ -11,7 +11,7 @@ from chaindp.backend import BackendOptions
 from chaindp.errors import InputError
 from chaindp.kernels.commit import COMMITMENTS, commit_rows, compress_pairs, hash_rows
 from chaindp.kernels.fields import FIELDS, random_elements
-from chaindp.kernels.hashes import golden_keccak256
+from chaindp.kernels.hashes import GOLDEN_HASHES
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.kernels.poseidon2 import golden_permutation
 from chaindp_cpu import KERNELS, SCALAR, chaindp_backends
@@ -121,8 +121,8 @@ def test_the_compression_meets_plonky3(kernels: KernelSet, field: str, pair: str
 
 
 def leaf(row: list[int], hash_name: str, field: str) -> bytes:
-    if hash_name == "keccak256":
-        return golden_keccak256(b"".join(value.to_bytes(4, "little") for value in row))
+    if hash_name in GOLDEN_HASHES:
+        return GOLDEN_HASHES[hash_name](b"".join(value.to_bytes(4, "little") for value in row))
     state = [0] * 16
     for start in range(0, len(row), 8):
         part = row[start : start + 8]
@@ -131,8 +131,8 @@ def leaf(row: list[int], hash_name: str, field: str) -> bytes:
 
 
 def parent(pair: bytes, hash_name: str, field: str) -> bytes:
-    if hash_name == "keccak256":
-        return golden_keccak256(pair)
+    if hash_name in GOLDEN_HASHES:
+        return GOLDEN_HASHES[hash_name](pair)
     state = golden_permutation([int.from_bytes(pair[i : i + 4], "little") for i in range(0, 64, 4)], field)
     return b"".join(value.to_bytes(4, "little") for value in state[:8])
 
@@ -168,7 +168,7 @@ def test_bad_rows_get_one_clear_line(kernels: KernelSet) -> None:
     for args, says in (
         ((rows[:3],), "rows has 3 rows, expected a power of two"),
         ((rows[:0],), "rows has 0 rows"),
-        ((rows, "sha256"), "hash 'sha256' is unknown, expected one of keccak256, poseidon2"),
+        ((rows, "md5"), "hash 'md5' is unknown, expected one of keccak256, sha256, poseidon2"),
         ((rows[:, :0], "poseidon2"), "rows of 0 elements"),
         ((rows + np.uint32(2**31 - 1), "poseidon2"), "is not below babybear's"),
         ((rows, "poseidon2", "goldilocks"), "field 'goldilocks' is unknown"),

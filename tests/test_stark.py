@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -204,7 +205,8 @@ class Forger(prover_module._Prover):
 
 
 def forged(kernels: KernelSet, forger: type[Forger], air: Air, table: np.ndarray, public: list[int]) -> bytes:
-    return forger(air, table, public, kernels, SMALL, None, 1).run().content
+    with ThreadPoolExecutor(1) as pool:
+        return forger(air, table, public, kernels, SMALL, None, (pool, 1)).run().content
 
 
 def test_a_challenge_of_an_earlier_proof_is_refused(kernels: KernelSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,16 @@ from chaindp.kernels.kernelset import KernelSet
 from chaindp.kernels.merkle import level_offsets
 from chaindp.kernels.poseidon2 import WIDTH
 
-__all__ = ["COMMITMENTS", "DIGEST", "RATE", "commit_rows", "compress_pairs", "hash_rows"]
+__all__ = [
+    "COMMITMENTS",
+    "DIGEST",
+    "RATE",
+    "commit_rows",
+    "compress_pairs",
+    "digest_tree",
+    "hash_rows",
+    "leaf_digests",
+]
 
 RATE = 8
 """Elements that the sponge takes in at a time; the other 8 of the state are its capacity."""
@@ -22,7 +31,7 @@ RATE = 8
 DIGEST = 8
 """Elements of a digest: 32 bytes, as each hash here has."""
 
-COMMITMENTS = ("keccak256", "poseidon2")
+COMMITMENTS = ("keccak256", "sha256", "poseidon2")
 """The hashes that rows are committed to with."""
 
 
@@ -56,15 +65,48 @@ def compress_pairs(kernels: KernelSet, pairs: np.ndarray, field: str = "babybear
     return kernels.poseidon2(pairs, field)[:, :DIGEST].copy()
 
 
+def leaf_digests(
+    kernels: KernelSet, rows: np.ndarray, hash_name: str = "keccak256", field: str = "babybear"
+) -> np.ndarray:
+    """Digests uint8[N,32] of ``rows`` uint32[N,width], by one of ``COMMITMENTS``.
+
+    With ``poseidon2`` that is ``hash_rows``, a digest being its eight elements, little-endian. Any other hash takes the
+    bytes of the row's elements, likewise little-endian, whatever they are.
+    """
+    count, width = rows.shape
+    if hash_name == "poseidon2":
+        return hash_rows(kernels, rows, field).astype("<u4", copy=False).view(np.uint8)
+    data = np.ascontiguousarray(rows).astype("<u4", copy=False).view(np.uint8).reshape(-1)
+    digests: np.ndarray = kernels.call(hash_name, data, np.arange(count + 1, dtype=np.int64) * (4 * width))
+    return digests
+
+
+def digest_tree(
+    kernels: KernelSet, leaves: np.ndarray, hash_name: str = "keccak256", field: str = "babybear"
+) -> np.ndarray:
+    """All nodes uint8[2N-1,32] of the tree over digests uint8[N,32], N a power of two: leaves first, root last.
+
+    With ``poseidon2`` a node is ``compress_pairs`` of the two below it; with any other hash this is ``merkle_tree``.
+    """
+    if hash_name != "poseidon2":
+        return kernels.merkle_tree(leaves, hash_name)
+    bounds = level_offsets(len(leaves)).tolist()
+    nodes = np.empty((bounds[-1], DIGEST), dtype=np.uint32)
+    nodes[: len(leaves)] = np.ascontiguousarray(leaves).view("<u4")
+    for level in range(len(bounds) - 2):
+        pairs = nodes[bounds[level] : bounds[level + 1]].reshape(-1, 2 * DIGEST)
+        nodes[bounds[level + 1] : bounds[level + 2]] = compress_pairs(kernels, pairs, field)
+    return nodes.astype("<u4", copy=False).view(np.uint8)
+
+
 def commit_rows(
     kernels: KernelSet, rows: np.ndarray, hash_name: str = "keccak256", field: str = "babybear"
 ) -> np.ndarray:
     """All nodes uint8[2N-1,32] of the Merkle tree over ``rows`` uint32[N,width], leaves first, root last.
 
-    N is a power of two. With ``keccak256`` a leaf is the Keccak-256 of a row's elements, canonical and little-endian,
-    and a node that of the two below it; with ``poseidon2`` they are ``hash_rows`` and ``compress_pairs``, a digest
-    being its eight elements, likewise little-endian. The order of nodes is ``merkle_tree``'s, so ``merkle_open`` opens
-    either tree. InputError for another number of rows, another hash, and elements that are not canonical.
+    N is a power of two, and the tree is ``digest_tree`` over ``leaf_digests``. The order of nodes is ``merkle_tree``'s,
+    so ``merkle_open`` opens it whatever the hash. InputError for another number of rows, another hash, and elements
+    that are not canonical.
     """
     rows = elements(rows, "rows", (None, None), field_named(field))
     count = len(rows)
@@ -72,14 +114,4 @@ def commit_rows(
         raise InputError(f"rows has {count} rows, expected a power of two")
     if hash_name not in COMMITMENTS:
         raise InputError(f"hash {hash_name!r} is unknown, expected one of {', '.join(COMMITMENTS)}")
-    if hash_name == "keccak256":
-        data = rows.astype("<u4", copy=False).view(np.uint8).reshape(-1)
-        offsets = np.arange(count + 1, dtype=np.int64) * (4 * rows.shape[1])
-        return kernels.merkle_tree(kernels.keccak256(data, offsets), hash_name)
-    bounds = level_offsets(count).tolist()
-    nodes = np.empty((bounds[-1], DIGEST), dtype=np.uint32)
-    nodes[:count] = hash_rows(kernels, rows, field)
-    for level in range(len(bounds) - 2):
-        pairs = nodes[bounds[level] : bounds[level + 1]].reshape(-1, 2 * DIGEST)
-        nodes[bounds[level + 1] : bounds[level + 2]] = compress_pairs(kernels, pairs, field)
-    return nodes.astype("<u4", copy=False).view(np.uint8)
+    return digest_tree(kernels, leaf_digests(kernels, rows, hash_name, field), hash_name, field)

@@ -15,10 +15,13 @@ import numpy as np
 from chaindp.chain.proof.program import ADD, CONSTRAIN, MUL, SUB
 from chaindp.kernels.compilation import compiled
 
-__all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers", "weighted_columns"]
+__all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers", "turn", "weighted_columns"]
 
 BLOCK = 512
 """Rows that are worked on at once: a few hundred registers of them stay in the second-level cache."""
+
+TURNED = 64
+"""Rows that are turned at once: what is read of a column is four lines of the cache, and written are no more pages."""
 
 _HALF = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -43,6 +46,19 @@ def _reduced(low, high, p):  # type: ignore[no-untyped-def]
 
 
 _reduced = compiled(_reduced, error_model="numpy")
+
+
+def _turn(columns, start, stop, rows):  # type: ignore[no-untyped-def]
+    """rows[i, j] = columns[j, start + i], for i below stop - start: uint32[n, w or more] of uint32[w, n or more]."""
+    for begin in range(start, stop, TURNED):
+        count = min(TURNED, stop - begin)
+        for j in range(len(columns)):
+            column = columns[j, begin : begin + count]
+            for k in range(count):
+                rows[begin - start + k, j] = column[k]
+
+
+turn = compiled(_turn, error_model="numpy")
 
 
 def _powers(first, ratio, p, out):  # type: ignore[no-untyped-def]
@@ -86,29 +102,53 @@ def _inverses(values, p, out):  # type: ignore[no-untyped-def]
 inverses = compiled(_inverses, error_model="numpy")
 
 
+def _add_weighted(a, b, c, d, weights, sums):  # type: ignore[no-untyped-def]
+    """sums[part] += the sum of four columns, each times ``part`` of its weight: lower halves, then higher ones.
+
+    a, b, c, d: uint32[n], below 2^31, so that four products fit 64 bits; weights: uint32[4, 4]; sums: uint64[8 BLOCK]
+    """
+    # Two parts at a time: the loop is made of vector instructions, and each element is widened once for both.
+    for part in range(0, 4, 2):
+        a0, a1 = np.uint64(weights[0, part]), np.uint64(weights[0, part + 1])
+        b0, b1 = np.uint64(weights[1, part]), np.uint64(weights[1, part + 1])
+        c0, c1 = np.uint64(weights[2, part]), np.uint64(weights[2, part + 1])
+        d0, d1 = np.uint64(weights[3, part]), np.uint64(weights[3, part + 1])
+        into = sums[2 * BLOCK * part : 2 * BLOCK * (part + 2)]
+        for k in range(len(a)):
+            u, v, x, y = np.uint64(a[k]), np.uint64(b[k]), np.uint64(c[k]), np.uint64(d[k])
+            first = u * a0 + v * b0 + x * c0 + y * d0
+            second = u * a1 + v * b1 + x * c1 + y * d1
+            into[k] += first & _HALF
+            into[BLOCK + k] += first >> _32
+            into[2 * BLOCK + k] += second & _HALF
+            into[3 * BLOCK + k] += second >> _32
+
+
+_add_weighted = compiled(_add_weighted, error_model="numpy")
+
+
 def _weighted_columns(columns, weights, start, stop, p, out):  # type: ignore[no-untyped-def]
     """out[i] = sum over j of weights[j] columns[j, i], for i from start to stop.
 
     columns: uint32[w, n]; weights: uint32[w, 4]; out: uint32[n, 4]
     """
-    low = np.empty((4, BLOCK), dtype=np.uint64)
-    high = np.empty((4, BLOCK), dtype=np.uint64)
+    sums = np.empty(8 * BLOCK, dtype=np.uint64)
+    whole = len(columns) // 4 * 4
+    rest = np.zeros((4, 4), dtype=np.uint32)
+    rest[: len(columns) - whole] = weights[whole:]
     for begin in range(start, stop, BLOCK):
-        count = min(BLOCK, stop - begin)
-        low[:] = np.uint64(0)
-        high[:] = np.uint64(0)
-        for j in range(len(columns)):
-            column = columns[j, begin : begin + count]
-            for part in range(4):
-                weight = np.uint64(weights[j, part])
-                lows, highs = low[part], high[part]
-                for k in range(count):
-                    wide = np.uint64(column[k]) * weight
-                    lows[k] += wide & _HALF
-                    highs[k] += wide >> _32
+        end = min(begin + BLOCK, stop)
+        sums[:] = np.uint64(0)
+        for j in range(0, whole, 4):
+            a, b, c, d = columns[j], columns[j + 1], columns[j + 2], columns[j + 3]
+            _add_weighted(a[begin:end], b[begin:end], c[begin:end], d[begin:end], weights[j : j + 4], sums)
+        if whole < len(columns):
+            a, b, c = columns[whole], columns[min(whole + 1, len(columns) - 1)], columns[len(columns) - 1]
+            _add_weighted(a[begin:end], b[begin:end], c[begin:end], c[begin:end], rest, sums)
         for part in range(4):
-            for k in range(count):
-                out[begin + k, part] = _reduced(low[part, k], high[part, k], p)
+            low, high = 2 * part * BLOCK, (2 * part + 1) * BLOCK
+            for k in range(end - begin):
+                out[begin + k, part] = _reduced(sums[low + k], sums[high + k], p)
 
 
 weighted_columns = compiled(_weighted_columns, error_model="numpy")
@@ -119,12 +159,20 @@ def _evaluate_columns(columns, weights, start, stop, p, out):  # type: ignore[no
 
     columns: uint32[w, n]; weights: uint32[4, n]; out: uint32[w, 4]
     """
+    quarter = columns.shape[1] // 4
     for j in range(start, stop):
-        column = columns[j]
         for part in range(4):
-            row = weights[part]
+            column, row = columns[j], weights[part]
             low = high = np.uint64(0)
-            for k in range(len(column)):
+            # Four products fit 64 bits.
+            for k in range(quarter):
+                wide = np.uint64(column[k]) * np.uint64(row[k])
+                wide += np.uint64(column[quarter + k]) * np.uint64(row[quarter + k])
+                wide += np.uint64(column[2 * quarter + k]) * np.uint64(row[2 * quarter + k])
+                wide += np.uint64(column[3 * quarter + k]) * np.uint64(row[3 * quarter + k])
+                low += wide & _HALF
+                high += wide >> _32
+            for k in range(4 * quarter, len(column)):
                 wide = np.uint64(column[k]) * np.uint64(row[k])
                 low += wide & _HALF
                 high += wide >> _32
@@ -134,89 +182,89 @@ def _evaluate_columns(columns, weights, start, stop, p, out):  # type: ignore[no
 evaluate_columns = compiled(_evaluate_columns, error_model="numpy")
 
 
-def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, challenges, selectors, slots, start, stop, p, negative, squared, out):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
+def _load(source, start, stride, shift, p, negative, squared, target):  # type: ignore[no-untyped-def]
+    """target[k] = source[(start + k) stride + shift], in Montgomery form; the last element is followed by the first."""
+    if stride == 1 and start + shift + len(target) <= len(source):
+        part = source[start + shift : start + shift + len(target)]
+        for k in range(len(target)):
+            target[k] = _product(part[k], squared, p, negative)
+        return
+    at = (start * stride + shift) % len(source)
+    for k in range(len(target)):
+        target[k] = _product(source[at], squared, p, negative)
+        at += stride
+        if at >= len(source):
+            at -= len(source)
+
+
+_load = compiled(_load, error_model="numpy")
+
+
+def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, weights, selectors, slots, start, stop, p, negative, squared, out):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
     """out[i] = the sum over all constraints of challenge, selector and value, in row ``i stride``, from start to stop.
 
-    code:       int32[instructions, 4], of ``Program``
-    fixed:      uint32, constants and public values, in Montgomery form: the first slots
-    columns:    uint32[lanes width, n]: the columns of the table over a coset, in its order
-    shift:      how many places later the next row of the table is in this coset
-    challenges: uint32[lanes constraints, 4]: what a constraint is multiplied with
-    selectors:  uint32[4, m], by kind of rows, in row i
-    squared:    R^2 modulo p
-    out:        uint32[m, 4]
+    code:      int32[instructions, 6], of ``Program``
+    fixed:     uint32, constants and public values, in Montgomery form: the first slots
+    columns:   uint32[lanes width, n]: the columns of the table over a coset, in its order
+    shift:     how many places later the next row of the table is in this coset
+    weights:   uint32[lanes, groups, 4, 4]: what the four constraints of a group are multiplied with
+    selectors: uint32[4, m], by kind of rows, in row i
+    squared:   R^2 modulo p
+    out:       uint32[m, 4]
     """
-    count_all = len(challenges) // lanes
-    base = len(fixed)
-    size = columns.shape[1]
-    slot = np.empty((slots, BLOCK), dtype=np.uint32)
+    base = len(fixed) * BLOCK
+    next_base = base + width * BLOCK
+    # Rows of BLOCK elements. Indices into one array cost less than an array a row.
+    slot = np.empty(slots * BLOCK, dtype=np.uint32)
     for i in range(len(fixed)):
-        slot[i, :] = fixed[i]
-    low = np.empty((4, 4, BLOCK), dtype=np.uint64)
-    high = np.empty((4, 4, BLOCK), dtype=np.uint64)
+        slot[i * BLOCK : (i + 1) * BLOCK] = fixed[i]
+    sums = np.empty((4, 8 * BLOCK), dtype=np.uint64)
+    kinds = np.unique(code[code[:, 0] == CONSTRAIN][:, 1])
     for begin in range(start, stop, BLOCK):
         count = min(BLOCK, stop - begin)
-        low[:] = np.uint64(0)
-        high[:] = np.uint64(0)
+        sums[:] = np.uint64(0)
         for lane in range(lanes):
             for column in range(width):
-                source = columns[lane * width + column]
-                row = slot[base + column]
-                if stride == 1:
-                    part = source[begin : begin + count]
-                    for k in range(count):
-                        row[k] = _product(part[k], squared, p, negative)
-                else:
-                    for k in range(count):
-                        row[k] = _product(source[(begin + k) * stride], squared, p, negative)
-            if reads_next:
-                for column in range(width):
-                    source = columns[lane * width + column]
-                    row = slot[base + width + column]
-                    at = begin * stride + shift
-                    for k in range(count):
-                        if at >= size:
-                            at -= size
-                        row[k] = _product(source[at], squared, p, negative)
-                        at += stride
+                source, at = columns[lane * width + column], column * BLOCK
+                _load(source, begin, stride, 0, p, negative, squared, slot[base + at : base + at + count])
+                if reads_next:
+                    at += next_base
+                    _load(source, begin, stride, shift, p, negative, squared, slot[at : at + count])
+            group = 0
             for step in range(len(code)):
                 operation = code[step, 0]
+                target = code[step, 1] * BLOCK
+                a = slot[code[step, 2] * BLOCK :][:BLOCK]
+                b = slot[code[step, 3] * BLOCK :][:BLOCK]
                 if operation == CONSTRAIN:
-                    kind = code[step, 1]
-                    a = slot[code[step, 2]]
-                    weights = challenges[lane * count_all + code[step, 3]]
-                    for part_of in range(4):
-                        weight = np.uint64(weights[part_of])
-                        lows, highs = low[kind, part_of], high[kind, part_of]
-                        for k in range(count):
-                            wide = np.uint64(a[k]) * weight
-                            lows[k] += wide & _HALF
-                            highs[k] += wide >> _32
+                    c = slot[code[step, 4] * BLOCK :][:BLOCK]
+                    d = slot[code[step, 5] * BLOCK :][:BLOCK]
+                    _add_weighted(a, b, c, d, weights[lane, group], sums[code[step, 1]])
+                    group += 1
                     continue
-                target = slot[code[step, 1]]
-                a = slot[code[step, 2]]
-                b = slot[code[step, 3]]
+                result = slot[target : target + BLOCK]
                 if operation == MUL:
                     for k in range(BLOCK):
-                        target[k] = _product(a[k], b[k], p, negative)
+                        result[k] = _product(a[k], b[k], p, negative)
                 elif operation == ADD:
                     for k in range(BLOCK):
                         total = np.uint32(a[k] + b[k])
-                        target[k] = min(total, np.uint32(total - p))
+                        result[k] = min(total, np.uint32(total - p))
                 elif operation == SUB:
                     for k in range(BLOCK):
                         total = np.uint32(a[k] - b[k])
-                        target[k] = min(total, np.uint32(total + p))
-        for part_of in range(4):
+                        result[k] = min(total, np.uint32(total + p))
+        for part in range(4):
+            low, high = 2 * part * BLOCK, (2 * part + 1) * BLOCK
             for k in range(count):
                 total = np.uint32(0)
-                for kind in range(4):
+                for kind in kinds:
                     # The values were in Montgomery form, so that a product with a canonical selector leaves it.
-                    value = _reduced(low[kind, part_of, k], high[kind, part_of, k], p)
+                    value = _reduced(sums[kind, low + k], sums[kind, high + k], p)
                     value = _product(value, selectors[kind, begin + k], p, negative)
                     total = np.uint32(total + value)
                     total = min(total, np.uint32(total - p))
-                out[begin + k, part_of] = total
+                out[begin + k, part] = total
 
 
 constrain = compiled(_constrain, error_model="numpy")

@@ -8,6 +8,8 @@ compiler, and a backend needs one loop (``chaindp.chain.proof.loops.constrain``)
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +18,13 @@ from chaindp.chain.airs import Air, Constraints, Rows
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS
 
-__all__ = ["ADD", "CONSTRAIN", "MUL", "SUB", "Program", "compile_air"]
+__all__ = ["ADD", "CONSTRAIN", "GROUP", "MUL", "SUB", "Program", "compile_air"]
 
 ADD, SUB, MUL, CONSTRAIN = range(4)
-"""Operations: ``out = a + b``, ``a - b``, ``a b``; and constraint ``b``: ``a`` is zero in the rows of kind ``out``."""
+"""Operations: ``out = a + b``, ``a - b``, ``a b``; and four constraints: a, b, c, d are zero in the rows of a kind."""
+
+GROUP = 4
+"""Constraints that are added up at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Program:
     Slots, each of a row of values: first the constants, then the public values, the columns of the row, those of the
     next one where ``reads_next``, and then registers.
 
-    code:       int32[instructions, 4]: operation, out, a, b
+    code:       int32[instructions, 6]: operation, out or kind of rows, a, b, c, d
+    groups:     int32[groups, 4]: the constraints' numbers of each CONSTRAIN, in order; -1 where there are fewer
     constants:  uint32[constants], canonical
     slots:      how many there are
     count:      constraints of one lane
@@ -37,6 +43,7 @@ class Program:
     """
 
     code: np.ndarray
+    groups: np.ndarray
     constants: np.ndarray
     publics: int
     width: int
@@ -95,6 +102,10 @@ class _Graph:
             return a
         if kind_a == "constant" and operation != SUB and value_a == (0, 0, 1)[operation]:
             return b
+        if operation == MUL and (kind_a, value_a) == ("constant", 2):
+            return self.node(ADD, b, b)
+        if operation == MUL and (kind_b, value_b) == ("constant", 2):
+            return self.node(ADD, a, a)
         if operation != SUB and a.number > b.number:
             a, b = b, a
         degree = a.degree + b.degree if operation == MUL else max(a.degree, b.degree)
@@ -128,7 +139,7 @@ def compile_air(air: Air) -> Program:
 def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: int) -> Program:
     """Put the graph in order, constraint by constraint, and its values into slots."""
     order: list[int] = []
-    last_read: dict[int, int] = {}
+    reads: Counter[int] = Counter()
     seen: set[int] = set()
     # What is to be done, in order: a node to compute, or, as a negative number, a constraint to state.
     for number, (_, root) in enumerate(found):
@@ -145,16 +156,15 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
                 continue
             seen.add(top)
             stack.pop()
-            last_read[a] = last_read[b] = len(order)
+            reads.update((a, b))
             order.append(top)
-        last_read[root] = len(order)
+        reads[root] += 1
         order.append(-1 - number)
 
     constants: dict[int, int] = {}
     reads_next = False
     for item in order:
-        reads = (found[-1 - item][1],) if item < 0 else graph.nodes[item][1:]
-        for one in reads:
+        for one in (found[-1 - item][1],) if item < 0 else graph.nodes[item][1:]:
             kind, value, _ = graph.nodes[one]
             if kind == "constant":
                 constants.setdefault(value, len(constants))
@@ -173,25 +183,48 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
             return constants[value]
         return slots[one] if isinstance(kind, int) else base[str(kind)] + value
 
-    code = []
-    for step, item in enumerate(order):
+    code: list[tuple[int, ...]] = []
+    groups: list[tuple[int, ...]] = []
+    waiting: dict[Rows, list[int]] = {rows: [] for rows in Rows}
+
+    def state(rows: Rows) -> None:
+        """What waits for these rows, as one instruction: where there are fewer than four, with the last one again."""
+        numbers = waiting[rows]
+        roots = [found[number][1] for number in numbers]
+        places = [slot(root) for root in roots]
+        code.append((CONSTRAIN, int(rows), *places, *places[-1:] * (GROUP - len(places))))
+        groups.append((*numbers, *[-1] * (GROUP - len(numbers))))
+        numbers.clear()
+        release(roots)
+
+    def release(read: Sequence[int]) -> None:
+        for one in read:
+            reads[one] -= 1
+            if not reads[one] and one in slots:
+                free.append(slots.pop(one))
+
+    for item in order:
         if item < 0:
-            rows, root = found[-1 - item]
-            code.append((CONSTRAIN, int(rows), slot(root), -1 - item))
-            reads = (root,)
-        else:
-            operation, a, b = graph.nodes[item]
-            reads = (a, b)
-            places = slot(a), slot(b)
-        free += [slots.pop(one) for one in set(reads) if last_read[one] == step and one in slots]
-        if item >= 0:
-            if not free:
-                free.append(top_slot)
-                top_slot += 1
-            slots[item] = free.pop()
-            code.append((int(operation), slots[item], *places))  # type: ignore[call-overload]
+            rows = found[-1 - item][0]
+            waiting[rows].append(-1 - item)
+            if len(waiting[rows]) == GROUP:
+                state(rows)
+            continue
+        operation, a, b = graph.nodes[item]
+        places = slot(a), slot(b)
+        # Not one that is read in the same instruction: its loop would not be made of vector instructions.
+        if not free:
+            free.append(top_slot)
+            top_slot += 1
+        slots[item] = free.pop()
+        code.append((int(operation), slots[item], *places, 0, 0))  # type: ignore[call-overload]
+        release((a, b))
+    for rows in Rows:
+        if waiting[rows]:
+            state(rows)
     return Program(
-        code=np.array(code, dtype=np.int32).reshape(-1, 4),
+        code=np.array(code, dtype=np.int32).reshape(-1, 2 + GROUP),
+        groups=np.array(groups, dtype=np.int32).reshape(-1, GROUP),
         constants=np.array(list(constants), dtype=np.uint32),
         publics=air.publics,
         width=air.width,

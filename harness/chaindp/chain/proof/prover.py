@@ -25,7 +25,7 @@ import numpy as np
 
 from chaindp.chain.airs import Air
 from chaindp.chain.proof import loops
-from chaindp.chain.proof.commitment import Committed, commit, transposed
+from chaindp.chain.proof.commitment import Committed, commit
 from chaindp.chain.proof.encoding import SALT_BYTES, element_bytes, head
 from chaindp.chain.proof.extension import Arithmetic, Extension
 from chaindp.chain.proof.parameters import Parameters
@@ -69,7 +69,8 @@ def prove(
     UsageError where table, public values or parameters do not fit the AIR. Whether the table satisfies it is not asked:
     a proof of one that does not is one that the verifier refuses.
     """
-    return _Prover(air, table, public, kernels, parameters or Parameters(), seed, threads).run()
+    with ThreadPoolExecutor(threads) as pool:
+        return _Prover(air, table, public, kernels, parameters or Parameters(), seed, (pool, threads)).run()
 
 
 class _Prover:
@@ -83,9 +84,10 @@ class _Prover:
         kernels: KernelSet,
         parameters: Parameters,
         seed: bytes | None,
-        threads: int,
+        threads: tuple[ThreadPoolExecutor, int],
     ) -> None:
-        self.air, self.kernels, self.parameters, self.threads = air, kernels, parameters, threads
+        self.air, self.kernels, self.parameters = air, kernels, parameters
+        self.pool, self.threads = threads
         self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         with self.phase("compile"):
             self.program: Program = compile_air(air)
@@ -145,7 +147,7 @@ class _Prover:
         with self.phase("queries"):
             openings = [trace.open(places), quotient.open(places)]
             for layer in layers:
-                places = sorted({place % len(layer.rows) for place in places})
+                places = sorted({place % layer.count for place in places})
                 openings.append(layer.open(places))
         roots = [trace.root, quotient.root]
         content = (statement, *roots, opened, *(layer.root for layer in layers), last, nonce, *openings)
@@ -186,9 +188,8 @@ class _Prover:
         if len(spans) == 1:
             work(*spans[0])
             return
-        with ThreadPoolExecutor(len(spans)) as pool:
-            for done in [pool.submit(work, *span) for span in spans]:
-                done.result()
+        for done in [self.pool.submit(work, *span) for span in spans]:
+            done.result()
 
     # 1. the table -----------------------------------------------------------------------------------------------------
 
@@ -212,15 +213,16 @@ class _Prover:
         """uint32[columns, domain]: polynomials given as ``columns`` returns them, on the coset that is committed to."""
         return self.kernels.lde(values, 1 << self.parameters.log_blowup, self.arithmetic.shift, self.air.field)
 
-    def commit(self, values: np.ndarray, label: bytes) -> Committed:
-        """Commit to the rows of a table of columns."""
-        return self.commit_rows(transposed(values), label)
-
-    def commit_rows(self, rows: np.ndarray, label: bytes, *, salted: bool = True) -> Committed:
-        size = SALT_BYTES if self.parameters.hiding and salted else 0
-        stream = hashlib.shake_256(self.seed + b"salt of " + label).digest(size * len(rows))
-        salts = np.frombuffer(stream, dtype=np.uint8).reshape(len(rows), size)
-        return commit(rows, salts, self.parameters.hash_name, self.kernels)
+    def commit(self, columns: np.ndarray, label: bytes, *, salted: bool = True) -> Committed:
+        """Commit to the rows of a table of columns; of a hiding proof with a salt behind each."""
+        count, hash_name = columns.shape[1], self.parameters.hash_name
+        shape = (count, SALT_BYTES // 4 if self.parameters.hiding and salted else 0)
+        if hash_name == "poseidon2":
+            salts = self.random(b"salt of " + label, shape)
+        else:
+            stream = hashlib.shake_256(self.seed + b"salt of " + label).digest(4 * shape[0] * shape[1])
+            salts = np.frombuffer(stream, dtype="<u4").reshape(shape)
+        return commit(columns, salts, hash_name, self.air.field, self.kernels, self.parallel)
 
     # 2. the constraints -----------------------------------------------------------------------------------------------
 
@@ -229,14 +231,16 @@ class _Prover:
         shape, program, arithmetic = self.shape, self.program, self.arithmetic
         size, stride = shape.quotient, shape.domain // shape.quotient
         selectors = self.selectors(size)
-        challenges = arithmetic.powers(challenge, self.air.lanes * program.count)
+        challenges = arithmetic.powers(challenge, self.air.lanes * program.count).reshape(self.air.lanes, -1, 4)
+        weights = challenges[:, program.groups]
+        weights[:, program.groups < 0] = 0
         fixed = arithmetic.montgomery(np.concatenate([program.constants, np.array(self.public, dtype=np.uint32)]))
         sums = np.empty((size, 4), dtype=np.uint32)
 
         def work(start: int, stop: int) -> None:
             loops.constrain(
                 program.code, fixed, values, program.width, self.air.lanes, program.reads_next,
-                shape.domain // shape.rows, stride, challenges, selectors, program.slots, start, stop,
+                shape.domain // shape.rows, stride, weights, selectors, program.slots, start, stop,
                 arithmetic.p, arithmetic.negative, arithmetic.squared, sums,
             )  # fmt: skip
 
@@ -354,8 +358,8 @@ class _Prover:
         shift = self.arithmetic.shift
         for log_fold in self.shape.folds:
             # A row has the places that become one.
-            rows = codeword.reshape(1 << log_fold, -1, 4).transpose(1, 0, 2).reshape(len(codeword) >> log_fold, -1)
-            layer = self.commit_rows(np.ascontiguousarray(rows), b"", salted=False)
+            columns = codeword.reshape(1 << log_fold, -1, 4).transpose(0, 2, 1).reshape(4 << log_fold, -1)
+            layer = self.commit(columns, b"", salted=False)
             layers.append(layer)
             transcript.absorb(b"round", layer.root)
             challenge = transcript.element(b"fold", self.prime)
