@@ -18,9 +18,11 @@ from chaindp.chain.airs.catalogue import air_named
 from chaindp.chain.airs.credential import Credential, CredentialAir, Membership
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.chain.proof import prover as prover_module
-from chaindp.chain.proof.parameters import Parameters, security
+from chaindp.chain.proof.encoding import head
+from chaindp.chain.proof.parameters import HASHES, Parameters, security
 from chaindp.chain.proof.program import compile_air
 from chaindp.chain.proof.prover import prove
+from chaindp.chain.proof.shape import shape_of
 from chaindp.chain.verify.stark import InvalidProofError, Statement, verify
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS
@@ -44,6 +46,10 @@ def kernels() -> Iterator[KernelSet]:
 
 def hash_rows(name: str, rows: np.ndarray) -> np.ndarray:
     """By the golden references: in plain Python."""
+    kernel, _, field = name.partition(" ")
+    if kernel == "poseidon2":
+        states = [golden_permutation(state, field) for state in rows.view("<u4").tolist()]
+        return np.array(states, dtype="<u4").view(np.uint8)
     digests = b"".join(GOLDEN_HASHES[name](row.tobytes()) for row in rows)
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, 32)
 
@@ -69,7 +75,7 @@ def small(kernels: KernelSet) -> bytes:
 # what holds -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hash_name", ["keccak256", "sha256"])
+@pytest.mark.parametrize("hash_name", HASHES)
 @pytest.mark.parametrize(("log_folding", "log_final", "log_blowup"), [(1, 0, 1), (2, 2, 2), (3, 1, 1), (4, 8, 3)])
 def test_a_proof_of_a_right_table_holds(
     kernels: KernelSet, log_folding: int, log_final: int, log_blowup: int, hash_name: str
@@ -110,8 +116,9 @@ def test_proofs_are_the_same_bytes_with_any_number_of_threads(kernels: KernelSet
     assert len(proofs) == 1
 
 
-def test_two_hiding_proofs_of_one_table_have_nothing_in_common(kernels: KernelSet) -> None:
-    air, parameters = Cubes(), replace(SMALL, hiding=True)
+@pytest.mark.parametrize("hash_name", ["keccak256", "poseidon2"])
+def test_two_hiding_proofs_of_one_table_have_nothing_in_common(kernels: KernelSet, hash_name: str) -> None:
+    air, parameters = Cubes(), replace(SMALL, hiding=True, hash_name=hash_name)
     first, second = (prove(air, air.table(64), [], kernels, parameters).content for _ in range(2))
     start = len(b"CDPSTARK") + 20
     same = sum(a == b for a, b in zip(first[start:], second[start:], strict=False))
@@ -147,6 +154,46 @@ def test_truncated_extended_and_empty_proofs_are_refused(small: bytes) -> None:
         refused(small[:end], Fibonacci())
     refused(small + b"\0", Fibonacci(), match="1 bytes follow the proof")
     refused(small + small, Fibonacci())
+
+
+@pytest.fixture(scope="module")
+def poseidon2_proof(kernels: KernelSet) -> bytes:
+    """A hiding proof whose trees are of Poseidon2: its openings have salts."""
+    air = Fibonacci()
+    table = air.table(64)
+    parameters = replace(SMALL, hiding=True, hash_name="poseidon2")
+    return prove(air, table, [int(table[1, -1])], kernels, parameters, seed=b"seed").content
+
+
+def test_no_byte_of_a_proof_with_poseidon2_can_be_another(poseidon2_proof: bytes) -> None:
+    checked(poseidon2_proof, Fibonacci())
+    flips(poseidon2_proof, random.Random(1).sample(range(len(poseidon2_proof)), 25))
+
+
+def test_the_trees_of_a_proof_have_elements_below_the_prime(kernels: KernelSet, poseidon2_proof: bytes) -> None:
+    """A number and the same one with p more are one element: of two such proofs one is refused, by its name."""
+    air, prime = Fibonacci(), FIELDS["babybear"].prime
+    shape = shape_of(air.field, air.degree, 64, replace(SMALL, hiding=True, hash_name="poseidon2"))
+    sizes = 16 * (2 * 2 + 4 * shape.chunks + 4), 32 * len(shape.folds), 16 * shape.final
+    openings = len(head(air, SMALL, 6, [0])) + 64 + sum(sizes) + 8
+    places = (len(poseidon2_proof) - openings) // 4
+    named = set()
+    for place in range(places):
+        at = openings + 4 * place
+        more = int.from_bytes(poseidon2_proof[at : at + 4], "little") + prime
+        if more < 1 << 32 and len(named) < 3:
+            changed = poseidon2_proof[:at] + more.to_bytes(4, "little") + poseidon2_proof[at + 4 :]
+            with pytest.raises(InvalidProofError, match="has a number that is not below") as error:
+                checked(changed, air)
+            named.add(str(error.value).partition(" has a number")[0])
+    assert {"the table", "the salt of the table", "a digest beside the table"} <= named
+
+
+def test_what_one_hash_committed_to_is_nothing_to_another(kernels: KernelSet, small: bytes) -> None:
+    at = len(b"CDPSTARK\x01") + 3
+    assert small[at] == HASHES.index("keccak256")
+    for number in (1, 2, 3, 255):
+        refused(small[:at] + bytes([number]) + small[at + 1 :], Fibonacci())
 
 
 def test_another_public_value_is_refused(kernels: KernelSet, small: bytes) -> None:
@@ -277,7 +324,7 @@ def test_wrong_calls_have_one_line(kernels: KernelSet) -> None:
         (lambda: prove(air, table[:, :15], [1], kernels, SMALL), "a power of two"),
         (lambda: prove(air, table, [1], kernels, replace(SMALL, hiding=True)), "hides nothing from 6 queries"),
         (lambda: Parameters(queries=0), "queries is 0, expected 1 to 1024"),
-        (lambda: Parameters(hash_name="md5"), "expected keccak256 or sha256"),
+        (lambda: Parameters(hash_name="md5"), "expected one of keccak256, sha256, poseidon2"),
         (lambda: Poseidon2Air("babybear", 17), "17 permutations a row"),
         (lambda: CredentialAir("babybear", 61), "61 levels"),
     ):

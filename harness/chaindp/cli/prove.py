@@ -51,7 +51,11 @@ def _options(**defaults: Any) -> Callable[[Command], Command]:
                 click.option("--log-folding", type=int, default=2, show_default=True),
                 click.option("--log-final", type=int, default=defaults["log_final"], show_default=True),
                 click.option(
-                    "--hash", "hash_name", default="keccak256", show_default=True, help="Of the Merkle trees."
+                    "--hash",
+                    "hash_name",
+                    default="keccak256",
+                    show_default=True,
+                    help="Of the Merkle trees: keccak256, sha256 or poseidon2.",
                 ),
                 click.option(
                     "--hiding/--no-hiding", default=defaults["hiding"], show_default=True, help="Zero knowledge."
@@ -243,11 +247,15 @@ def _prove_on(
 
 
 def hash_rows(kernels: Any) -> Callable[[str, Any], Any]:
-    """What the verifier hashes with: messages of one length, by the kernels of a backend."""
+    """What the verifier hashes with: messages of one length, by the kernels of a backend. See ``HashRows`` there."""
     import numpy as np
 
     def of(name: str, rows: Any) -> Any:
         count, length = rows.shape
+        kernel, _, field = name.partition(" ")
+        if kernel == "poseidon2":
+            states = np.ascontiguousarray(rows).view("<u4").astype(np.uint32, copy=False)
+            return kernels.poseidon2(states, field).astype("<u4", copy=False).view(np.uint8)
         offsets = np.arange(count + 1, dtype=np.int64) * length
         return kernels.call(name, np.ascontiguousarray(rows).reshape(-1), offsets)
 

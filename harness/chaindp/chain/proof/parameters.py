@@ -11,7 +11,9 @@ A cheating prover has to get past several independent things, and the weakest on
 - **The field of the challenges.** Out of about 2^124 elements, a random combination of columns, or of constraints, goes
   wrong for few: as many as columns, and places of the domain. In the proven bound, as many as the commit phase of
   theorem 8.3 says.
-- **The hash.** A collision of a 256-bit hash costs 2^128.
+- **The hash.** A collision of a 256-bit hash costs 2^128. A digest of Poseidon2 is eight elements of the field, and so
+  is what the sponge keeps to itself: a collision costs as many as the extension of degree 4 has elements, which is more
+  than what the point above gives.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from chaindp.kernels.fields import FIELDS
 
 __all__ = ["HASHES", "Parameters", "Security", "security"]
 
-HASHES = ("keccak256", "sha256")
+HASHES = ("keccak256", "sha256", "poseidon2")
 
 MOST_QUERIES = 1024
 HASH_BITS = 128
@@ -64,7 +66,7 @@ class Parameters:
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"{name} is {value!r:.40}, expected {low} to {high}")
         if self.hash_name not in HASHES:
-            raise UsageError(f"hash_name is {self.hash_name!r:.40}, expected {' or '.join(HASHES)}")
+            raise UsageError(f"hash_name is {self.hash_name!r:.40}, expected one of {', '.join(HASHES)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ from chaindp.kernels.fields import FIELDS
 __all__ = ["LEAST_BITS", "MOST_BYTES", "HashRows", "InvalidProofError", "Statement", "verify"]
 
 HashRows = Callable[[str, np.ndarray], np.ndarray]
-"""A hash by name, over uint8[n, length]: the digests uint8[n, 32] of n messages of one length."""
+"""A hash by name, over uint8[n, length]: the digests uint8[n, 32] of n messages of one length.
+
+``poseidon2 FIELD`` is no hash but the permutation: states uint8[n, 64] of 16 canonical elements of four bytes each, the
+least significant one first, to the permuted ones in the same form. The verifier hashes with it by itself.
+"""
 
 MOST_BYTES = 1 << 24
 """A proof that is longer is refused unread."""
@@ -31,7 +35,7 @@ LEAST_BITS = 100
 
 _MAGIC = b"CDPSTARK\x01"
 _PROTOCOL = b"chaindp STARK 1"
-_HASHES = ("keccak256", "sha256")
+_HASHES = ("keccak256", "sha256", "poseidon2")
 _MOST_LOG_ROWS = 24
 _MOST_COLUMNS = 1 << 13
 _MOST_QUERIES = 1 << 10
@@ -394,9 +398,13 @@ class _Verifier:
         size = 4 * width + salt
         content = np.frombuffer(reader.take(size * len(places), what), dtype=np.uint8).reshape(len(places), size)
         rows = np.ascontiguousarray(content[:, : 4 * width]).view("<u4")
-        if int(rows.max(initial=0)) >= self.prime:
-            raise InvalidProofError(f"{what} has a number that is not below {self.prime}")
-        nodes, at = self.hash_rows(hash_name, content), places
+        self._check_canonical(rows, what)
+        if hash_name == "poseidon2":
+            self._check_canonical(content.view("<u4"), f"the salt of {what}")
+            nodes = self._sponge(content.view("<u4"))
+        else:
+            nodes = self.hash_rows(hash_name, content)
+        at = places
         for _ in range(log_size):
             parents, parent = np.unique(at >> 1, return_inverse=True)
             pairs = np.zeros((len(parents), 2, 32), dtype=np.uint8)
@@ -406,10 +414,36 @@ class _Verifier:
             missing = int((~known).sum())
             beside = np.frombuffer(reader.take(32 * missing, f"the digests beside {what}"), dtype=np.uint8)
             pairs[~known] = beside.reshape(-1, 32)
-            nodes, at = self.hash_rows(hash_name, pairs.reshape(-1, 64)), parents
+            if hash_name == "poseidon2":
+                self._check_canonical(beside.view("<u4"), f"a digest beside {what}")
+                nodes = self._permuted(pairs.reshape(-1, 64))[:, :32]
+            else:
+                nodes = self.hash_rows(hash_name, pairs.reshape(-1, 64))
+            at = parents
         if nodes[0].tobytes() != root:
             raise InvalidProofError(f"{what} is not what was committed to")
         return rows
+
+    def _check_canonical(self, values: np.ndarray, what: str) -> None:
+        if int(values.max(initial=0)) >= self.prime:
+            raise InvalidProofError(f"{what} has a number that is not below {self.prime}")
+
+    def _permuted(self, states: np.ndarray) -> np.ndarray:
+        """uint8[n, 64]: the Poseidon2 permutation of states uint8[n, 64]."""
+        return self.hash_rows(f"poseidon2 {self.statement.air.field}", states)
+
+    def _sponge(self, rows: np.ndarray) -> np.ndarray:
+        """uint8[n, 32]: Poseidon2 digests of rows uint32[n, width].
+
+        Eight elements at a time, and the last ones of just as many, replace the state's first; no padding, since the
+        width is known. The digest is the first half of the last state.
+        """
+        states = np.zeros((len(rows), 16), dtype="<u4")
+        for start in range(0, rows.shape[1], 8):
+            part = rows[:, start : start + 8]
+            states[:, : part.shape[1]] = part
+            states = self._permuted(states.view(np.uint8)).view("<u4").copy()
+        return np.ascontiguousarray(states[:, :8]).view(np.uint8)
 
     def _weighted(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """uint64[places, 4]: the sum over the columns. Halves of 16 bits, whose sums of products stay below 2^64."""
