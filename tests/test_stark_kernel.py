@@ -13,7 +13,7 @@ from chaindp.bench import BenchPlan, run_bench
 from chaindp.chain.airs.catalogue import air_named
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.chain.proof.kernel import STARK_PROVE
-from chaindp.chain.proof.parameters import Parameters
+from chaindp.chain.proof.parameters import HASHES, Parameters
 from chaindp.chain.proof.prover import prove
 from chaindp.chain.verify.stark import verify
 from chaindp.cli.prove import hash_rows
@@ -102,8 +102,9 @@ def test_units_are_rows(size: int) -> None:
     assert STARK_PROVE.units(*arguments(size)) == rows
 
 
-def test_a_proof_is_right_if_it_holds_of_this_statement(kernels: KernelSet) -> None:
-    args = arguments(2)
+@pytest.mark.parametrize("hash_name", HASHES)
+def test_a_proof_is_right_if_it_holds_of_this_statement(kernels: KernelSet, hash_name: str) -> None:
+    args = (*arguments(2)[:4], 5, *arguments(2)[5:-1], hash_name)
     proof, statement = kernels.call("stark_prove", *args), STARK_PROVE.golden(*args)
     assert STARK_PROVE.mismatches(proof, statement) == 0
     assert STARK_PROVE.mismatches(proof, proof) == 0

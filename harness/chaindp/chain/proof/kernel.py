@@ -87,8 +87,14 @@ def _holds(proof: bytes) -> bool:
     from chaindp.chain.airs.catalogue import air_named
     from chaindp.chain.verify.stark import verify
     from chaindp.kernels.hashes import GOLDEN_HASHES
+    from chaindp.kernels.poseidon2 import golden_permutation
 
     def hash_rows(name: str, rows: np.ndarray) -> np.ndarray:
+        kernel, _, field = name.partition(" ")
+        if kernel == "poseidon2":
+            states = np.ascontiguousarray(rows).view("<u4").tolist()
+            permuted = np.array([golden_permutation(state, field) for state in states], dtype="<u4")
+            return permuted.reshape(len(rows), -1).view(np.uint8)
         digests = b"".join(GOLDEN_HASHES[name](row.tobytes()) for row in rows)
         return np.frombuffer(digests, dtype=np.uint8).reshape(len(rows), 32)
 
@@ -133,7 +139,7 @@ STARK_PROVE = _StarkProve(
     name="stark_prove",
     summary=(
         "name of an AIR, table u32[columns,rows], public values u32[k], log2 of the blowup, queries, bits of grinding, "
-        'log2 of the folding, log2 of the last polynomial, "keccak256" or "sha256" -> proof u8[bytes]'
+        'log2 of the folding, log2 of the last polynomial, "keccak256", "sha256" or "poseidon2" -> proof u8[bytes]'
     ),
     unit="row",
     generate=_generate,
