@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from warm_commands import run_warm
+
 LIAR = '''
 import threading
 
@@ -64,11 +66,16 @@ def make_distribution(site: Path, name: str, source: str, *, entry: str | None =
 def chaindp(
     *arguments: str, site: Path | None = None, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, with the distributions of ``site`` installed."""
-    variables = {**os.environ, **environment}
+    """Run the command line in a process of its own, with the distributions of ``site`` installed.
+
+    One with variables of its own is started from nothing: what reads them may do so when it is imported.
+    """
     # Relative entries would mean another folder once the working folder changes.
     inherited = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    variables["PYTHONPATH"] = os.pathsep.join([*([str(site)] if site else []), *inherited])
+    folders = [*([str(site)] if site else []), *inherited]
+    variables = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(folders)}
+    if not environment:
+        return run_warm(arguments, variables, folders, cwd)
     return subprocess.run(
         [sys.executable, "-m", "chaindp", *arguments],
         capture_output=True,
