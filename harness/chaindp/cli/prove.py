@@ -130,6 +130,22 @@ def credential(
     )
 
 
+@prove.command()
+@click.option("--permutations", type=click.IntRange(1, 1 << 17), default=170, show_default=True,
+              help="Of 24 rows each; zeros fill the table up to a power of two.")  # fmt: skip
+@click.option("--lanes", type=click.IntRange(1, 3), default=1, show_default=True, help="Permutations a row.")
+@_options(log_blowup=1, queries=100, log_final=3, hiding=False)
+def keccak(permutations: int, lanes: int, **options: Any) -> int:
+    """A batch of Keccak-f[1600] permutations."""
+    from chaindp.chain.airs import instances
+
+    return _prove(
+        lambda: instances.keccak(options["field"], permutations, lanes, options["seed"]),
+        options,
+        (permutations, "permutation"),
+    )
+
+
 def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[int, str]) -> int:
     """Make the table, and on each backend the proof and its verification; write and print what came of it."""
     from chaindp.chain.proof.parameters import Parameters, security

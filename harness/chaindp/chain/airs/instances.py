@@ -8,11 +8,12 @@ import numpy as np
 
 from chaindp.chain.airs.air import Air
 from chaindp.chain.airs.credential import APPLICATION, DIGEST, Credential, CredentialAir, Membership
+from chaindp.chain.airs.keccak import LANES, KeccakAir
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.kernels.fields import FIELDS, random_elements
 from chaindp.kernels.poseidon2 import WIDTH
 
-__all__ = ["Instance", "credential", "poseidon2"]
+__all__ = ["Instance", "credential", "keccak", "poseidon2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,10 @@ def credential(
     name = (application, *[0] * (APPLICATION - 1))
     membership = Membership(tuple(digest), air.nullifier(mine, name), name, allowed, time)
     return Instance(air, air.table(mine, index, siblings, membership, rows), membership.public())
+
+
+def keccak(field: str, permutations: int, lanes: int, seed: int) -> Instance:
+    """Permutations of random states; the last rows that they leave are filled with permutations of zeros."""
+    air = KeccakAir(field, lanes)
+    rng = np.random.Generator(np.random.PCG64([seed, 0x6B6563]))
+    return Instance(air, air.table(rng.integers(0, 1 << 64, (permutations, LANES), dtype=np.uint64)), [])
