@@ -43,7 +43,10 @@ def test_every_command_has_help_and_json(name: str, capsys: pytest.CaptureFixtur
     assert cli.main([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: chaindp {name}")
-    kinds = {"verify": ("block", "trietest", "rlptest", "proof"), "prove": ("poseidon2", "credential", "keccak")}
+    kinds = {
+        "verify": ("block", "trietest", "rlptest", "proof"),
+        "prove": ("poseidon2", "credential", "keccak", "transfers"),
+    }
     if name in kinds:
         for kind in kinds[name]:
             assert kind in text

@@ -61,10 +61,13 @@ def test_every_air_and_every_option_is_on_the_page() -> None:
         (["keccak", "--permutations", "131073"], "131072"),
         (["keccak", "--lanes", "4"], "4"),
         (["keccak", "--field", "goldilocks"], "field 'goldilocks' is unknown"),
+        (["transfers", "--transfers", "123362"], "123362 transfers in a tree of 16 levels, expected 1 to 123361"),
+        (["transfers", "--depth", "61"], "61"),
+        (["transfers", "--field", "goldilocks"], "field 'goldilocks' is unknown"),
         (["credential", "--allowed", "1,,2"], "expected 1 to 8 numbers"),
         (["credential", "--allowed", "1,2,3,4,5,6,7,8,9"], "expected 1 to 8 numbers"),
         (["credential", "--log-blowup", "9"], "log_blowup is 9, expected 1 to 6"),
-        ([], "say what to prove: poseidon2, credential, keccak"),
+        ([], "say what to prove: poseidon2, credential, keccak, transfers"),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments: list[str], message: str) -> None:

@@ -146,6 +146,20 @@ def keccak(permutations: int, lanes: int, **options: Any) -> int:
     )
 
 
+@prove.command()
+@click.option("--depth", type=click.IntRange(1, 60), default=16, show_default=True, help="Of the tree of accounts.")
+@click.option("--transfers", "count", type=click.IntRange(1, 1 << 20), default=240, show_default=True,
+              help="Of 2 (depth + 1) rows each.")  # fmt: skip
+@_options(log_blowup=1, queries=100, log_final=3, hiding=False)
+def transfers(depth: int, count: int, **options: Any) -> int:
+    """A batch of value transfers between accounts in a tree: none is overdrawn, and no value is made."""
+    from chaindp.chain.airs import instances
+
+    return _prove(
+        lambda: instances.transfers(options["field"], depth, count, options["seed"]), options, (count, "transfer")
+    )
+
+
 def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[int, str]) -> int:
     """Make the table, and on each backend the proof and its verification; write and print what came of it."""
     from chaindp.chain.proof.parameters import Parameters, security

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chaindp.chain.airs.accounts import AccountTree
 from chaindp.chain.airs.air import Air
 from chaindp.chain.airs.credential import APPLICATION, DIGEST, Credential, CredentialAir, Membership
 from chaindp.chain.airs.keccak import LANES, KeccakAir
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
+from chaindp.chain.airs.transfers import TransfersAir
 from chaindp.kernels.fields import FIELDS, random_elements
 from chaindp.kernels.poseidon2 import WIDTH
 
-__all__ = ["Instance", "credential", "keccak", "poseidon2"]
+__all__ = ["Instance", "credential", "keccak", "poseidon2", "transfers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,21 @@ def keccak(field: str, permutations: int, lanes: int, seed: int) -> Instance:
     air = KeccakAir(field, lanes)
     rng = np.random.Generator(np.random.PCG64([seed, 0x6B6563]))
     return Instance(air, air.table(rng.integers(0, 1 << 64, (permutations, LANES), dtype=np.uint64)), [])
+
+
+def transfers(field: str, depth: int, transfers: int, seed: int) -> Instance:
+    """Transfers between accounts at random places: about two for each transfer, as far as the tree has room.
+
+    UsageError for a depth or a number of transfers that no table has.
+    """
+    air = TransfersAir(field, depth)
+    air.rows(transfers)
+    rng = np.random.Generator(np.random.PCG64([seed, 0x747266]))
+    places = np.unique(rng.integers(0, 1 << depth, 2 * transfers))
+    keys = random_elements(rng, (len(places), DIGEST), FIELDS[field])
+    balances = rng.integers(0, 1 << 50, len(places))
+    tree = AccountTree(field, depth, places, keys, balances)
+    senders, receivers = rng.integers(0, len(places), (2, transfers))
+    # As much that an account can always send it again.
+    updates = tree.transfer(senders, receivers, rng.integers(0, balances[senders] // transfers + 1))
+    return Instance(air, air.table(updates), updates.public())
