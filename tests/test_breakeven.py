@@ -562,6 +562,7 @@ def run_command(tmp_path: Path, change: str, *arguments: str, status: int = 0) -
     return document
 
 
+@pytest.mark.slow
 def test_a_run_measures_the_kernels_that_the_backend_served(tmp_path: Path) -> None:
     document = run_command(tmp_path, "pass", "--break-even", "0.01")
     rows = {row["kernel"]: row for row in document["break_even"]}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import chaindp
+import plugin_site
 from chaindp.cli import COMMANDS
 from chaindp.results.summary import ladder
 from conftest import REPOSITORY
@@ -47,14 +48,7 @@ def test_commands_run_as_printed(command: str, tmp_path: Path) -> None:
     # As in a checkout, but whatever a command writes goes elsewhere.
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "reference").symlink_to(REPOSITORY / "results" / "reference")
-    done = subprocess.run(
-        [sys.executable, "-m", "chaindp", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = plugin_site.chaindp(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -176,6 +176,7 @@ def test_the_generated_package_is_listed(plugin_environment: PluginEnvironment, 
     assert row["distribution"] == f"chaindp-{plugin_environment.name}"
 
 
+@pytest.mark.slow
 def test_the_own_tests_of_the_generated_package_pass(plugin_environment: PluginEnvironment) -> None:
     assert " passed" in plugin_environment.run("pytest", "-q", cwd=plugin_environment.generated)
 

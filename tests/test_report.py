@@ -189,7 +189,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-QUICK_VARIANTS = ("one level fails", "model mode", "mainnet", "a noise floor")
+QUICK_VARIANTS = ("one level fails", "model mode")
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,7 @@ def test_several_runs_are_sections_and_one_chart_together(tmp_path: Path) -> Non
     assert {"run0-ladder", "run1-ladder", "run2-ladder"} <= set(ids)
 
 
+@pytest.mark.slow
 def test_two_workloads_in_one_table_are_two_sections(tmp_path: Path) -> None:
     tables = [pipeline_table(workload=name, **SMALL) for name in ("erc20", "transfers")]
     runs = read_runs([made(tmp_path, pd.concat(tables, ignore_index=True))])
@@ -363,6 +364,7 @@ def test_the_command_writes_a_page(
     assert [path.name for path in Path().iterdir()] == ["report.html"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_or_prints_markdown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,7 +436,8 @@ def test_an_unknown_level_is_refused(tmp_path: Path) -> None:
         read_runs([run])
 
 
-@pytest.mark.parametrize("make", [big_pipeline, pytest.param(big_bench, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [big_pipeline, big_bench])
 def test_200_000_samples_stay_below_5_mb(make: Any, tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     assert len(read_runs([run])[0].frame) >= 200_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, int]]:
-    """Reports by name: the file, and how many charts it has."""
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, int]]:
+    """A report by its name: the file, and how many charts it has."""
     folder = tmp_path_factory.mktemp("reports")
     rng = np.random.default_rng(0)
     sides = {"cpu": [*rng.normal(58, 1, 20), 99.0], HOSTILE: rng.normal(29, 1, 20)}
@@ -84,13 +85,26 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, int
             write(folder / "two", pipeline_table(levels=(0, 4), failed=(4,), reason=HOSTILE), "pipeline"),
         ],
     }
-    written = {name: write_report(runs, folder / f"{name}.html") for name, runs in sources.items()}
-    return {name: (report.path, report.charts) for name, report in written.items()}
+
+    @functools.cache
+    def written(name: str) -> tuple[Path, int]:
+        report = write_report(sources[name], folder / f"{name}.html")
+        return report.path, report.charts
+
+    return written
 
 
-@pytest.mark.parametrize("name", ["break-even", "reference", "kernels", "all failed", "all levels"])
-def test_a_page_is_drawn_whole_without_the_network(name: str, browser: Any, pages: dict[str, tuple[Path, int]]) -> None:
-    path, charts = pages[name]
+SLOW = ("reference", "break-even")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*("kernels", "all failed", "all levels"), *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)],
+)
+def test_a_page_is_drawn_whole_without_the_network(
+    name: str, browser: Any, page_of: Callable[[str], tuple[Path, int]]
+) -> None:
+    path, charts = page_of(name)
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     heard: list[str] = []
     requests: list[str] = []
@@ -126,8 +140,10 @@ def test_a_page_is_drawn_whole_without_the_network(name: str, browser: Any, page
     page.close()
 
 
-def test_a_pointer_on_a_mark_shows_its_figures_as_text(browser: Any, pages: dict[str, tuple[Path, int]]) -> None:
-    path, _ = pages["kernels"]
+def test_a_pointer_on_a_mark_shows_its_figures_as_text(
+    browser: Any, page_of: Callable[[str], tuple[Path, int]]
+) -> None:
+    path, _ = page_of("kernels")
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     heard: list[str] = []
     page.on("console", lambda message: heard.append(message.text))

@@ -100,6 +100,7 @@ def test_a_revision_is_named_with_its_commit(tmp_path: Path) -> None:
     assert {row[2] for row in rates_table(run).rows} == {"demo@one (0123456)", "demo@HEAD (fedcba9)"}
 
 
+@pytest.mark.slow
 def test_a_backend_has_one_colour_in_a_page_and_no_verdicts_colour(tmp_path: Path) -> None:
     bench = bench_table({"zeta": [1.0] * 6, "cpu": [2.0] * 6})
     compare = bench_table({"cpu": [2.0] * 6, "alpha": [1.0] * 6})
@@ -191,7 +192,9 @@ def test_a_trace_goes_to_stdout(tmp_path: Path, capsys: Any, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"levels": {0: 8e3, 4: 12e3}, "repetitions": 2}, "2 rounds, and it takes 5"),
+        pytest.param(
+            {"levels": {0: 8e3, 4: 12e3}, "repetitions": 2}, "2 rounds, and it takes 5", marks=pytest.mark.slow
+        ),
         pytest.param(
             {"levels": {0: 8e3, 4: 12e3}, "repetitions": 1}, "1 round, and it takes 5", marks=pytest.mark.slow
         ),
@@ -211,6 +214,7 @@ def test_a_missing_noise_floor_has_its_own_reason(options: dict[str, Any], reaso
     assert f"Noise floor: {reason}" in markdown_report([tmp_path / "run"])
 
 
+@pytest.mark.slow
 def test_one_repetition_is_no_repetitions(tmp_path: Path) -> None:
     config = {"txs": 1, "block_txs": 1, "accounts": 1, "repeat": 1}
     run = run_of(tmp_path, pipeline_table(levels=(0,), repetitions=1, blocks=1), config=config)

@@ -111,7 +111,7 @@ def test_the_table_says_what_ran_where(all_levels: dict[str, Any]) -> None:
         pytest.param(("--mode", "model", "--levels", "0-4"), marks=pytest.mark.slow),
         pytest.param(("--mode", "model", "--levels", "0,4"), marks=pytest.mark.slow),
         pytest.param(("--block-txs", "77", "--levels", "0,4"), marks=pytest.mark.slow),
-        ("--threads", "1", "--levels", "4"),
+        pytest.param(("--threads", "1", "--levels", "4"), marks=pytest.mark.slow),
         pytest.param(("--threads", "3", "--levels", "3-4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "pipelining", "--levels", "4"), marks=pytest.mark.slow),
         pytest.param(("--ablate", "parallel_merkleization", "--levels", "4"), marks=pytest.mark.slow),
@@ -143,6 +143,7 @@ def test_repetitions_have_fresh_input_and_levels_agree_in_each(tmp_path: Path) -
     assert len(set(levels["DP0"]["state_root"].values())) == 2
 
 
+@pytest.mark.slow
 def test_mainnet_is_checked_against_its_headers_and_not_executed(tmp_path: Path) -> None:
     document = run(tmp_path, "--workload", "mainnet", "--levels", "0,4")
     for row in document["summary"]:
@@ -279,6 +280,7 @@ def test_an_honest_plugin_with_one_kernel_runs(tmp_path: Path) -> None:
     assert "heterogeneous_backends" in document["summary"][1]["mechanisms"]
 
 
+@pytest.mark.slow
 def test_ablating_the_backends_leaves_them_out(tmp_path: Path) -> None:
     site = plugin(tmp_path / "site", "raise RuntimeError('not to be called')")
     arguments = ("--levels", "5", "--backend", "tested", "--ablate", "heterogeneous_backends")

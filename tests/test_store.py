@@ -456,6 +456,7 @@ def large_block(number: int) -> tuple[np.ndarray, Ragged]:
     return digests, Ragged(rng.integers(0, 256, 4000 * 300, dtype=np.uint8), np.arange(4001, dtype=np.int64) * 300)
 
 
+@pytest.mark.slow
 def test_killed_within_a_commit_of_many_writes(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with Store.create(path) as store:

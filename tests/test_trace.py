@@ -140,6 +140,7 @@ def test_modelled_and_failed_passes_say_so(tmp_path: Path) -> None:
     assert any("other state root" in event["args"].get("failed", "") for event in events if event["ph"] == "X")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["trace", str(REFERENCE), "--json"]) == 0

@@ -132,7 +132,7 @@ _values = st.one_of(
 _steps = st.lists(st.lists(st.tuples(_keys, _values), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(_steps, st.lists(st.booleans(), min_size=8, max_size=8))
 def test_random_steps_match_reference_and_peer(steps: list[Step], reopen: list[bool]) -> None:
     kernels, trie, model, peer = ReferenceKernels(), Trie(), {}, HexaryTrie({}, prune=True)

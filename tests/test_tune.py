@@ -84,7 +84,9 @@ def search(
     return None if best is None else best.label, entrants, warnings
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, GROUP, GROUP + 1, 5 * GROUP + 3])
+@pytest.mark.parametrize(
+    "count", [1, 2, GROUP + 1, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, GROUP, 5 * GROUP + 3))]
+)
 def test_the_fastest_wins_wherever_it_stands(count: int) -> None:
     for place in {0, count // 2, count - 1}:
         sides = [Scripted(f"s{index}", 10_000_000 + 10_000 * index) for index in range(count)]

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 def run_warm(
