@@ -59,14 +59,15 @@ static inline word product(word x, word y) { return product_of_one(x, y); }
 #else
 #define LOWER 0xffffffffUL
 
-// The even and the odd lanes on their own, in lanes of 64 bits: what CPUs multiply in vectors, 32 bits by 32.
+// The even and the odd lanes on their own, in lanes of 64 bits: what CPUs multiply in vectors, 32 bits by 32. The quotient
+// is had from lanes of 32 bits and is that of -p, so that its multiples are added: compilers know 64-bit products of 32-bit
+// numbers by their upper halves of zeros, and take a difference for a sum with a negative number, which has none.
 static inline word product(word x, word y)
 {
-    wide a = as_wide(x), b = as_wide(y);
-    wide even = (a & LOWER) * (b & LOWER), odd = (a >> 32) * (b >> 32);
-    even -= ((even & LOWER) * (ulong)P_INVERSE & LOWER) * (ulong)P;
-    odd -= ((odd & LOWER) * (ulong)P_INVERSE & LOWER) * (ulong)P;
-    return canonical(as_word(even >> 32 | odd));
+    wide a = as_wide(x), b = as_wide(y), quotient = as_wide(x * y * (word)(0 - P_INVERSE));
+    wide even = (a & LOWER) * (b & LOWER) + (quotient & LOWER) * (ulong)P;
+    wide odd = (a >> 32) * (b >> 32) + (quotient >> 32) * (ulong)P;
+    return reduced(as_word(even >> 32 | odd));
 }
 
 // Rows of LANES words, `count` of them: the bits of a word's place, the row's number before the lane's, go round to the
