@@ -20,8 +20,8 @@ __all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers
 BLOCK = 512
 """Rows that are worked on at once: a few hundred registers of them stay in the second-level cache."""
 
-TURNED = 64
-"""Rows that are turned at once: what is read of a column is four lines of the cache, and written are no more pages."""
+TURNED = 32
+"""Rows that are turned at once: two lines of the cache of each column, and few enough pages that are written to."""
 
 _HALF = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -50,12 +50,15 @@ _reduced = compiled(_reduced, error_model="numpy")
 
 def _turn(columns, start, stop, rows):  # type: ignore[no-untyped-def]
     """rows[i, j] = columns[j, start + i], for i below stop - start: uint32[n, w or more] of uint32[w, n or more]."""
-    for begin in range(start, stop, TURNED):
-        count = min(TURNED, stop - begin)
+    whole = (stop - start) // TURNED * TURNED
+    for begin in range(0, whole, TURNED):
         for j in range(len(columns)):
-            column = columns[j, begin : begin + count]
-            for k in range(count):
-                rows[begin - start + k, j] = column[k]
+            # A constant number of steps is laid out one after another.
+            for k in range(TURNED):
+                rows[begin + k, j] = columns[j, start + begin + k]
+    for j in range(len(columns)):
+        for k in range(whole, stop - start):
+            rows[k, j] = columns[j, start + k]
 
 
 turn = compiled(_turn, error_model="numpy")
