@@ -343,6 +343,17 @@ def test_a_constraint_of_a_higher_degree_than_stated_is_named() -> None:
         compile_air(Steep())
 
 
+def test_a_constraint_of_one_row_has_to_be_of_a_degree_less() -> None:
+    """Its quotient would not fit the lengths that follow from the degree, and no table could be proven."""
+    with pytest.raises(UsageError, match="states degree 2, and has a constraint of one row of degree 2"):
+        compile_air(Squares())
+
+    class Roomy(Squares):
+        degree = 3
+
+    assert compile_air(Roomy()).degree == 2
+
+
 def test_the_default_parameters_give_100_bits() -> None:
     found = security(Parameters(), "babybear", 14, 1312)
     assert found.conjectured >= 100

@@ -92,7 +92,8 @@ class Air(ABC):
     width:   columns of a lane
     lanes:   how many times these columns, and all constraints on them, stand side by side
     publics: how many public values there are
-    degree:  the largest degree that a constraint may have in the cells, which is checked; lengths follow from it
+    degree:  the largest degree that a constraint may have in the cells, and one more than that of a constraint of the
+             first or the last row may be, which is checked; lengths follow from it
     """
 
     name: str

@@ -121,7 +121,10 @@ class _Graph:
 
 @functools.lru_cache(maxsize=64)
 def compile_air(air: Air) -> Program:
-    """The program of an AIR; UsageError where a constraint is of a higher degree than it states, or there is none."""
+    """The program of an AIR; UsageError where a constraint is of a higher degree than it states, or there is none.
+
+    A constraint of the first or the last row alone has to be of a degree less.
+    """
     graph = _Graph(FIELDS[air.field].prime)
     cells = [[graph.leaf(kind, i, 1) for i in range(air.width)] for kind in ("local", "next")]
     said: Constraints[_Symbol] = Constraints(
@@ -133,6 +136,10 @@ def compile_air(air: Air) -> Program:
     degree = max(zero.degree for _, zero in said.found)
     if degree > air.degree:
         raise UsageError(f"AIR {air.name} states degree {air.degree}, and has a constraint of degree {degree}")
+    # Divided by what vanishes in one row only, a constraint keeps about a table's length that others lose.
+    edge = max((zero.degree for rows, zero in said.found if rows in (Rows.FIRST, Rows.LAST)), default=0)
+    if edge > max(0, air.degree - 1):
+        raise UsageError(f"AIR {air.name} states degree {air.degree}, and has a constraint of one row of degree {edge}")
     return _allocate(graph, air, [(rows, zero.number) for rows, zero in said.found], degree)
 
 
