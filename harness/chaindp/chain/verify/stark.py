@@ -136,22 +136,6 @@ class _Extension:
             exponent >>= 1
         return result
 
-    def inverse(self, a: Quartic) -> Quartic:
-        """By the norm: a times its conjugates a^p, a^(p^2), a^(p^3) is in the field itself."""
-        p = self.prime
-        # Frobenius multiplies the coefficient of X^i with w^(i (p - 1) / 4).
-        root = pow(self.w, (p - 1) // 4, p)
-        others: Quartic = (1, 0, 0, 0)
-        for k in range(1, 4):
-            factors = [pow(root, k * i, p) for i in range(4)]
-            conjugate = (a[0], a[1] * factors[1] % p, a[2] * factors[2] % p, a[3] * factors[3] % p)
-            others = self.times(others, conjugate)
-        norm = self.times(a, others)
-        if norm[0] == 0:
-            raise InvalidProofError("a challenge hit a point that has no inverse")
-        scale = pow(norm[0], -1, p)
-        return (others[0] * scale % p, others[1] * scale % p, others[2] * scale % p, others[3] * scale % p)
-
     def array_times(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         p, w = np.uint64(self.prime), np.uint64(self.w)
         out = np.empty(np.broadcast_shapes(a.shape, b.shape), dtype=np.uint64)
@@ -160,6 +144,31 @@ class _Extension:
             far = sum((a[..., i] * b[..., 4 + k - i] % p for i in range(k + 1, 4)), np.uint64(0))
             out[..., k] = (near + far % p * w) % p
         return out
+
+    def inverses(self, a: np.ndarray) -> np.ndarray:
+        """Of uint64[n, 4], by the norm: a times its conjugates a^p, a^(p^2), a^(p^3) is in the field itself."""
+        p = self.prime
+        # Frobenius multiplies the coefficient of X^i with w^(i (p - 1) / 4).
+        root = pow(self.w, (p - 1) // 4, p)
+        first, second, third = (
+            a * np.array([pow(root, k * i, p) for i in range(4)], dtype=np.uint64) % np.uint64(p) for k in (1, 2, 3)
+        )
+        others = self.array_times(self.array_times(first, second), third)
+        norms = self.array_times(a, others)[:, 0].tolist()
+        if 0 in norms:
+            raise InvalidProofError("a challenge hit a point that has no inverse")
+        return others * np.array([[pow(norm, -1, p)] for norm in norms], dtype=np.uint64) % np.uint64(p)
+
+    def inverse(self, a: Quartic) -> Quartic:
+        return _quartic(self.inverses(np.array([a], dtype=np.uint64))[0])
+
+    def powers(self, base: Quartic, count: int) -> np.ndarray:
+        """uint64[count, 4]: 1, base, base^2... Those that are there, times the next one, are as many again."""
+        out = np.array([(1, 0, 0, 0)], dtype=np.uint64)
+        while len(out) < count:
+            out = np.concatenate([out, self.array_times(out, np.array(base, dtype=np.uint64))])
+            base = self.times(base, base)
+        return out[:count]
 
 
 def _quartic(values: Sequence[int] | np.ndarray) -> Quartic:
@@ -447,10 +456,15 @@ class _Verifier:
 
     def _weighted(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """uint64[places, 4]: the sum over the columns. Halves of 16 bits, whose sums of products stay below 2^64."""
-        low, high = rows & np.uint32(0xFFFF), rows >> np.uint32(16)
-        wide = weights.astype(np.uint64)
-        sums = [part.astype(np.uint64) @ wide % np.uint64(self.prime) for part in (low, high)]
-        return (sums[0] + (sums[1] << np.uint64(16))) % np.uint64(self.prime)
+        prime, half = np.uint64(self.prime), np.uint64(16)
+        sums = np.zeros((len(rows), 4), dtype=np.uint64)
+        # A thousand columns at a time: a wide table is not to be there a second time in 64 bits.
+        for start in range(0, rows.shape[1], 1024):
+            part, factors = rows[:, start : start + 1024].astype(np.uint64), weights[start : start + 1024]
+            high = (part >> half) @ factors % prime
+            part &= np.uint64(0xFFFF)
+            sums += part @ factors % prime + (high << half)
+        return sums % prime
 
     def _combined(
         self,
@@ -463,11 +477,7 @@ class _Verifier:
     ) -> np.ndarray:
         """uint64[places, 4]: the sum of quotients (f(x) - f(z)) / (x - z) that FRI is about."""
         e, prime, columns = self.extension, self.prime, table.shape[1]
-        weights = np.empty((2 * columns + quotient.shape[1], 4), dtype=np.uint64)
-        power: Quartic = (1, 0, 0, 0)
-        for row in range(len(weights)):
-            weights[row] = power
-            power = e.times(power, gamma)
+        weights = e.powers(gamma, 2 * columns + quotient.shape[1])
         first, second, third = weights[:columns], weights[columns : 2 * columns], weights[2 * columns :]
         wide = opened.astype(np.uint64)
         values = (
@@ -480,11 +490,9 @@ class _Verifier:
         root = e.field.root_of_unity(self.log_domain)
         step = e.field.root_of_unity(self.statement.log_rows)
         following = e.times(z, (step, 0, 0, 0))
-        inverses = np.empty((2, len(places), 4), dtype=np.uint64)
-        for row, place in enumerate(places.tolist()):
-            x = self.extension.field.generator * pow(root, place, prime) % prime
-            inverses[0, row] = e.inverse(e.minus((x, 0, 0, 0), z))
-            inverses[1, row] = e.inverse(e.minus((x, 0, 0, 0), following))
+        points = np.zeros((len(places), 4), dtype=np.uint64)
+        points[:, 0] = [e.field.generator * pow(root, place, prime) % prime for place in places.tolist()]
+        inverses = [e.inverses((points + prime - np.array(point, dtype=np.uint64)) % prime) for point in (z, following)]
         at_z = (here + 2 * prime - values[0] - values[2]) % prime
         at_next = (after + prime - values[1]) % prime
         return np.asarray((e.array_times(at_z, inverses[0]) + e.array_times(at_next, inverses[1])) % prime)
@@ -529,10 +537,9 @@ class _Verifier:
                 factor = e.times(factor, factor)
             values, places, log_size = codeword[:, 0], groups, log_next
         generator = e.field.root_of_unity(log_size)
-        for value, place in zip(values.tolist(), places.tolist(), strict=True):
-            point: Quartic = (shift * pow(generator, place, prime) % prime, 0, 0, 0)
-            at: Quartic = (0, 0, 0, 0)
-            for coefficient in final[::-1].tolist():
-                at = e.plus(e.times(at, point), _quartic(coefficient))
-            if at != _quartic(value):
-                raise InvalidProofError("the last polynomial is not of the values before it")
+        x = np.array([[shift * pow(generator, place, prime) % prime] for place in places.tolist()], dtype=np.uint64)
+        at = np.zeros((len(places), 4), dtype=np.uint64)
+        for coefficient in final[::-1].astype(np.uint64):
+            at = (at * x + coefficient) % prime
+        if not np.array_equal(at, values):
+            raise InvalidProofError("the last polynomial is not of the values before it")
