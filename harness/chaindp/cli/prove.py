@@ -103,12 +103,9 @@ def credential(
     """
     from chaindp.chain.airs import instances
 
-    words = allowed.split(",")
-    if not 1 <= len(words) <= 8 or not all(word.isdecimal() and len(word) <= 5 for word in words):
-        raise UsageError(f"--allowed {allowed!r:.60}: expected 1 to 8 numbers with commas between them")
+    numbers = _jurisdictions(allowed)
     # A proof that hides needs twice as many rows as what it shows.
     rows = 1 << max(depth + 2, 4 * options["queries"] + 15 if options["hiding"] else 1).bit_length()
-    numbers = tuple(map(int, words))
     return _prove(
         lambda: instances.credential(
             options["field"], depth, application, numbers, now, (jurisdiction, expiry), rows, options["seed"]
@@ -116,6 +113,38 @@ def credential(
         options,
         (1, "credential"),
     )
+
+
+@prove.command()
+@click.option("--count", type=click.IntRange(1, 1 << 16), default=64, show_default=True, help="How many are shown.")
+@click.option("--depth", type=click.IntRange(1, 60), default=20, show_default=True, help="Of the issuer's tree.")
+@click.option("--allowed", default="40,276,756", show_default=True, metavar="N,...", help="Jurisdictions; 8 at most.")
+@click.option("--time", "now", type=click.IntRange(0, 1 << 29), default=MINUTE_OF_2026, show_default=True,
+              help="That they outlast, in minutes since 1970.")  # fmt: skip
+@_options(log_blowup=1, queries=84, log_final=4, hiding=True)
+def credentials(count: int, depth: int, allowed: str, now: int, **options: Any) -> int:
+    """Many credentials of one issuer's tree, each with its nullifier in an application, in one proof.
+
+    The holders, all of whom meet the conditions, and the tree are drawn from --seed.
+    """
+    from chaindp.chain.airs import instances
+    from chaindp.chain.proof.parameters import Parameters
+
+    numbers = _jurisdictions(allowed)
+    least = Parameters(**{name: options[name] for name in _PARAMETERS}).least_rows
+    return _prove(
+        lambda: instances.credentials(options["field"], depth, count, numbers, now, least, options["seed"]),
+        options,
+        (count, "credential"),
+    )
+
+
+def _jurisdictions(allowed: str) -> tuple[int, ...]:
+    """``--allowed`` as numbers."""
+    words = allowed.split(",")
+    if not 1 <= len(words) <= 8 or not all(word.isdecimal() and len(word) <= 5 for word in words):
+        raise UsageError(f"--allowed {allowed!r:.60}: expected 1 to 8 numbers with commas between them")
+    return tuple(map(int, words))
 
 
 def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[int, str]) -> int:

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 from chaindp.chain.airs.air import Air
 from chaindp.chain.airs.credential import CredentialAir
+from chaindp.chain.airs.credentials import CredentialsAir
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.errors import ChaindpError
 
 __all__ = ["AIRS", "air_named"]
 
 AIRS: Mapping[str, Callable[[str, int], Air]] = MappingProxyType(
-    {"poseidon2": Poseidon2Air, "credential": CredentialAir}
+    {"poseidon2": Poseidon2Air, "credential": CredentialAir, "credentials": CredentialsAir}
 )
 """First word of a name to what makes the AIR of the field and the number behind it."""
 
