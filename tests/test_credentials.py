@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -210,129 +210,211 @@ def test_first_and_last_rows_are_held(world: World) -> None:
         assert found[at : at + 6].all()
 
 
+@dataclass
+class Row:
+    """What a cheat says of a row; ``count`` is one more than before it, and 0 at a start, unless it is said."""
+
+    role: int
+    state: list[int]
+    secret: list[int]
+    turn: int = 0
+    count: int | None = None
+    also: tuple[int, ...] = ()  # roles that it claims, too
+
+
 class Forger:
-    """A table whose rows are what a cheat says they are: roles, states, and what has to fit them is filled in."""
+    """A table whose rows are what a cheat says they are; all else fits them, and so do the public values."""
 
     def __init__(self, world: World, rows: int = 32) -> None:
-        self.air, self.rows = world.air, rows
-        self.roles: list[int] = []
-        self.states: list[list[int]] = []
-        self.secrets: list[list[int]] = []
-        self.turns: list[int] = []
+        self.air, self.length, self.root = world.air, rows, list(world.tree.root)
+        self.rows: list[Row] = []
+        self.digest, self.first, self.number = [0] * DIGEST, [0] * DIGEST, 0
 
-    def row(self, role: int, state: list[int], secret: list[int], turn: int = 0) -> list[int]:
-        self.roles.append(role)
-        self.states.append(state)
-        self.secrets.append(secret)
-        self.turns.append(turn)
+    def add(self, role: int, state: list[int], secret: list[int], turn: int = 0) -> list[int]:
+        self.rows.append(Row(role, state, secret, turn))
         return golden_permutation(state, self.air.field)[:8]
 
-    def credential(
-        self,
-        holders: Holders,
-        which: int,
-        digest: list[int],
-        levels: int = DEPTH,
-        secret: list[int] | None = None,
-        application: list[int] | None = None,
-    ) -> list[int]:
-        """The rows of one; ``secret`` and ``application`` are those of the nullifier if they are not the leaf's."""
-        held = holders.secret[which].tolist()
-        shown = held if secret is None else secret
-        leaf = [*held, int(holders.jurisdiction[which]), int(holders.expiry[which]), 0, 0, 0, 0, 0, LEAF]
-        node = self.row(START, leaf, held)
+    def credential(self, holders: Holders, which: int, levels: int = DEPTH, **cheats: list[int]) -> None:
+        """The rows of one. ``cheats`` replaces the leaf's state, the secret of the columns or of the nullifier, the
+        state that takes the application, the application that the nullifier is for, or what is absorbed as one.
+        """
+        own = holders.secret[which].tolist()
+        held, shown = cheats.get("held", own), cheats.get("shown", cheats.get("held", own))
+        leaf = [*own, int(holders.jurisdiction[which]), int(holders.expiry[which]), 0, 0, 0, 0, 0, LEAF]
+        node = self.add(START, cheats.get("leaf", leaf), held)
         for level in range(levels):
             beside, turn = holders.siblings[which, level].tolist(), int(holders.index[which]) >> level & 1
-            node = self.row(PATH, [*beside, *node] if turn else [*node, *beside], held, turn)
+            if level == DEPTH - 1:
+                node = cheats.get("node", node)
+            node = self.add(PATH, [*beside, *node] if turn else [*node, *beside], held, turn)
+        self.root = node
         name = holders.application[which].tolist()
-        digest = self.row(APPLICATION, [*digest, *name, TAG], held)
-        nullifier = self.row(NULLIFIES, [*shown, *(application or name), NULLIFIER], shown)
-        return self.row(ABSORB, [*digest, *nullifier], shown)
+        digest = self.add(APPLICATION, cheats.get("taken", [*self.digest, *name, TAG]), held)
+        nullifier = self.add(NULLIFIES, [*shown, *cheats.get("named", name), cheats.get("tag", [NULLIFIER])[0]], held)
+        self.digest = self.add(ABSORB, [*digest, *cheats.get("absorbed", nullifier)], held)
 
     def table(self) -> np.ndarray:
-        """With flags, counters, digests, products and bits that fit as well as they can."""
+        """The rest of it is idle."""
         air, prime = self.air, FIELDS[self.air.field].prime
-        while len(self.roles) < self.rows:
-            self.row(IDLE, [0] * 16, self.secrets[-1])
         width = air.permutation.width
-        out = np.zeros((air.width, self.rows), dtype=np.uint32)
-        states = np.array(self.states, dtype=np.uint32)
+        while len(self.rows) < self.length:
+            self.add(IDLE, [0] * 16, self.rows[-1].secret)
+        out = np.zeros((air.width, self.length), dtype=np.uint32)
+        states = np.array([row.state for row in self.rows], dtype=np.uint32)
         out[:width] = air.permutation.columns(states)
-        out[width + np.array(self.roles), np.arange(self.rows)] = 1
-        place = number = 0
-        digest = [0] * DIGEST
-        for row, role in enumerate(self.roles):
-            place = 0 if role == START else place + 1
-            number += role == START
-            out[width + 6, row], out[width + 7, row], out[width + 8 : width + 16, row] = place, number, digest
-            if role in (APPLICATION, ABSORB):
-                digest = out[width - 16 : width - 8, row].tolist()
-            left = max(0, self.states[row][9] - NOW - 1) if role == START else 0
-            out[-28:, row] = [left >> bit & 1 for bit in range(28)]
-        out[width + 16] = self.turns
-        out[width + 17 : width + 25] = np.array(self.secrets, dtype=np.uint32).T
+        count, number, digest = -1, self.number, self.first
+        for at, row in enumerate(self.rows):
+            count = row.count if row.count is not None else 0 if row.role == START else (count + 1) % prime
+            number += row.role == START
+            out[[width + role for role in (row.role, *row.also)], at] = 1
+            out[width + 6, at], out[width + 7, at], out[width + 8 : width + 16, at] = count, number, digest
+            if row.role in (APPLICATION, ABSORB):
+                digest = out[width - 16 : width - 8, at].tolist()
+            left = max(0, row.state[9] - NOW - 1) if row.role == START else 0
+            out[-28:, at] = [left >> bit & 1 for bit in range(28)]
+            out[width + 16, at], out[width + 17 : width + 25, at] = row.turn, row.secret
         differences = [(states[:, 8].astype(np.int64) - value) % prime for value in (*ALLOWED, *[ALLOWED[-1]] * 5)]
         products = [differences[2 * i] * differences[2 * i + 1] % prime for i in range(4)]
-        out[width + 25 : width + 31] = [
-            *products, products[0] * products[1] % prime, products[2] * products[3] % prime
-        ]  # fmt: skip
-        self.final, self.number = digest, number
+        products += [products[0] * products[1] % prime, products[2] * products[3] % prime]
+        out[width + 25 : width + 31] = products
+        self.public = [*self.root, *ALLOWED, *[ALLOWED[-1]] * 5, NOW, number, *digest]
         return out
 
-    def is_refused(self, world: World) -> bool:
-        """With the number and the digest that the table comes to."""
+    def is_refused(self) -> bool:
         table = self.table()
-        public = [*world.tree.root, *ALLOWED, *[ALLOWED[-1]] * 5, NOW, self.number, *self.final]
-        return is_broken(self.air, table, public)
+        return is_broken(self.air, table, self.public)
 
 
 def test_the_forger_makes_what_holds_when_it_does_not_cheat(world: World) -> None:
     holders, forger = world.holders(), Forger(world)
-    digest = [0] * 8
     for which in range(COUNT):
-        digest = forger.credential(holders, which, digest)
-    assert np.array_equal(forger.table()[:, :28], world.table(holders)[:, :28])
-    assert not forger.is_refused(world)
+        forger.credential(holders, which)
+    table = forger.table()
+    assert np.array_equal(table[:, :28], world.table(holders)[:, :28])
+    assert forger.public == world.public(holders)
+    assert not forger.is_refused()
 
 
-def test_credentials_that_are_not_whole_are_refused(world: World) -> None:
+def changed(values: list[int], at: int, by: int = 1) -> list[int]:
+    return [(value + by) if place == at else value for place, value in enumerate(values)]
+
+
+def test_what_is_in_a_row_is_held_whatever_follows_from_it(world: World) -> None:
+    """Each cheat changes one element of one row, and makes everything that depends on it fit."""
     holders = world.holders()
-    zero = [0] * 8
+    own, name, zero = holders.secret[0].tolist(), holders.application[0].tolist(), [0] * 8
+    leaf = [*own, int(holders.jurisdiction[0]), int(holders.expiry[0]), 0, 0, 0, 0, 0, LEAF]
+    nullifier = golden_permutation([*own, *name, NULLIFIER], world.air.field)[:8]
+    honest = Forger(world)
+    honest.credential(holders, 0)
+    node = golden_permutation(honest.rows[DEPTH - 1].state, world.air.field)[:8]
+    cheats: list[dict[str, list[int]]] = [{"tag": [LEAF]}, {"taken": [*zero, *name, NULLIFIER]}]
+    cheats += [{"leaf": changed(leaf, at)} for at in range(10, 16)]
+    cheats += [{"named": changed(name, at)} for at in range(7)]
+    for at in range(8):
+        cheats += [
+            {"held": changed(own, at)},
+            {"shown": changed(own, at)},
+            {"taken": changed([*zero, *name, TAG], at)},
+            {"absorbed": changed(nullifier, at)},
+            {"node": changed(node, at)},
+        ]
+    for cheat in cheats:
+        forger = Forger(world)
+        forger.credential(holders, 0, **cheat)
+        assert forger.is_refused(), cheat
+    for at in range(8):
+        started = Forger(world)
+        started.first = started.digest = changed(zero, at)
+        started.credential(holders, 0)
+        assert started.is_refused(), at
+    honest.number = 1
+    assert honest.is_refused()
 
-    def forged() -> Forger:
-        return Forger(world)
 
-    paths = []
-    for levels in (DEPTH - 1, DEPTH - 2):
-        forger = forged()
-        forger.credential(holders, 0, zero, levels=levels)
-        paths.append(forger)
-    other_secret, other_application, other_start = forged(), forged(), forged()
-    other_secret.credential(holders, 0, zero, secret=holders.secret[1].tolist())
-    other_application.credential(holders, 0, zero, application=[8] * 7)
-    other_start.credential(holders, 0, [1] * 8)
-    # Cut: after each row of a credential there is nothing but idle rows, or the next credential.
-    cuts = []
-    for keep in range(1, world.air.period):
-        for following in (False, True):
-            forger = forged()
-            digest = forger.credential(holders, 0, zero)
-            forger.credential(holders, 1, digest)
-            for part in (forger.roles, forger.states, forger.secrets, forger.turns):
-                if following:
-                    del part[keep : world.air.period]
-                else:
-                    del part[world.air.period + keep :]
-            cuts.append(forger)
-    # Skipped: idle rows first, and between two.
-    late, between = forged(), forged()
-    late.row(IDLE, [0] * 16, holders.secret[0].tolist())
-    late.credential(holders, 0, zero)
-    digest = between.credential(holders, 0, zero)
-    between.row(IDLE, [0] * 16, holders.secret[0].tolist())
-    between.credential(holders, 1, digest)
-    for forger in (*paths, other_secret, other_application, other_start, *cuts, late, between):
-        assert forger.is_refused(world)
+def test_a_path_of_another_length_is_refused_whatever_it_leads_to(world: World) -> None:
+    """The root is that of the shorter path, or of the longer one; counters and extra roles try to hide it."""
+    holders = world.holders()
+    period = world.air.period
+    longer = replace(holders, siblings=np.concatenate([holders.siblings, holders.siblings[:, :1]], axis=1))
+    for levels in (DEPTH - 1, DEPTH + 1):
+        difference = DEPTH - levels
+        plain, early, jump, idle_too = (Forger(world) for _ in range(4))
+        for forger in (plain, early, jump, idle_too):
+            forger.credential(longer, 0, levels=levels)
+        early.rows[0].count = difference % FIELDS[world.air.field].prime
+        jump.rows[2].count = 2 + difference
+        for row in idle_too.rows[2 : period - difference]:
+            row.also = (IDLE,)
+        idle_too.rows[2].count = 2 + difference
+        for forger in (plain, early, jump, idle_too):
+            assert forger.is_refused()
+
+
+def test_a_credential_that_is_not_whole_is_refused(world: World) -> None:
+    """Cut at the front, at the back, or in the middle of the table; skipped parts; rows of two roles and of none."""
+    holders = world.holders()
+    period = world.air.period
+
+    def forged(credentials: int = 1, rows: int = 32) -> Forger:
+        forger = Forger(world, rows)
+        for which in range(credentials):
+            forger.credential(holders, which)
+        return forger
+
+    cheats = []
+    for keep in range(1, period):
+        front, back, middle, end = forged(2), forged(2), forged(2), forged(2, 8)
+        del front.rows[: period - keep]
+        front.rows[0].count, front.number = period - keep, 1
+        del back.rows[period + keep :]
+        del middle.rows[keep:period]
+        del end.rows[8:]
+        cheats += [front, back, middle, end]
+        if keep > 1:
+            # What the cut row would lead to is there, in a row that is idle.
+            last = golden_permutation(back.rows[-1].state, world.air.field)[:8]
+            beside = back.rows[-1].state[8:] if back.rows[-1].role == APPLICATION else last
+            back.add(IDLE, [*[0] * 8, *beside], back.rows[-1].secret)
+    late, between, nothing, again, twice, unlabelled = (
+        Forger(world),
+        forged(),
+        Forger(world),
+        forged(),
+        forged(),
+        forged(),
+    )
+    secret = holders.secret[0].tolist()
+    late.add(IDLE, [0] * 16, secret)
+    late.credential(holders, 0)
+    between.add(IDLE, [0] * 16, secret)
+    between.credential(holders, 1)
+    nothing.add(IDLE, [0] * 16, secret)
+    nothing.number = 1
+    # A second nullifier, for an application that nothing was taken in of.
+    shown = again.add(NULLIFIES, [*secret, *[99] * 7, NULLIFIER], secret)
+    again.add(ABSORB, [*again.digest, *shown], secret)
+    twice.rows[1].also = (START,)
+    unlabelled.rows[-1].role = START
+    for forger in (*cheats, late, between, nothing, again, twice, unlabelled):
+        assert forger.is_refused()
+
+
+def test_a_row_has_one_role_and_its_own(world: World) -> None:
+    holders = world.holders()
+    table, public, at = world.table(holders), world.public(holders), world.air.permutation.width
+    others = []
+    for row in range(table.shape[1]):
+        (role,) = np.flatnonzero(table[at : at + 6, row])
+        for other in range(6):
+            for kept in (0, 1):
+                if other == role and kept == 0:
+                    continue
+                wrong = table.copy()
+                wrong[at + role, row] = kept
+                wrong[at + other, row] = 1 if other != role else 0
+                others.append(wrong)
+    assert broken(world.air, np.array(others), public).all()
 
 
 def test_a_list_that_is_not_the_one_shown_is_refused(world: World) -> None:
