@@ -19,8 +19,8 @@ from chaindp.chain.proof.parameters import Parameters
 from chaindp.chain.proof.program import compile_air
 from chaindp.chain.proof.prover import prove
 from chaindp.chain.proof.shape import shape_of
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.stark import InvalidProofError, verify
-from chaindp.cli.prove import hash_rows
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS, random_elements
 from chaindp.kernels.kernelset import KernelSet

@@ -152,6 +152,7 @@ def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[in
     from chaindp.chain.airs.catalogue import air_named
     from chaindp.chain.proof.parameters import Parameters, security
     from chaindp.chain.proof.prover import prove as make_proof
+    from chaindp.chain.verify.hashing import hash_rows
     from chaindp.chain.verify.stark import InvalidProofError
     from chaindp.chain.verify.stark import verify as verify_proof
     from chaindp.kernels.fields import field_named
@@ -213,18 +214,6 @@ def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[in
     else:
         _print(document)
     return 1 if reason else 0
-
-
-def hash_rows(kernels: Any) -> Callable[[str, Any], Any]:
-    """What the verifier hashes with: messages of one length, by the kernels of a backend."""
-    import numpy as np
-
-    def of(name: str, rows: Any) -> Any:
-        count, length = rows.shape
-        offsets = np.arange(count + 1, dtype=np.int64) * length
-        return kernels.call(name, np.ascontiguousarray(rows).reshape(-1), offsets)
-
-    return of
 
 
 def _described(parameters: Parameters) -> dict[str, Any]:
