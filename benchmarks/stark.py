@@ -39,8 +39,8 @@ from chaindp.chain.airs import instances  # noqa: E402
 from chaindp.chain.airs.catalogue import air_named  # noqa: E402
 from chaindp.chain.proof.parameters import Parameters, security  # noqa: E402
 from chaindp.chain.proof.prover import prove  # noqa: E402
+from chaindp.chain.verify.hashing import hash_rows  # noqa: E402
 from chaindp.chain.verify.stark import verify  # noqa: E402
-from chaindp.cli.prove import hash_rows  # noqa: E402
 from chaindp.kernels.kernelset import KernelSet  # noqa: E402
 from chaindp_cpu import chaindp_backends  # noqa: E402
 

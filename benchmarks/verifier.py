@@ -31,8 +31,8 @@ from chaindp.chain.airs.air import T
 from chaindp.chain.airs.catalogue import air_named
 from chaindp.chain.proof.parameters import Parameters
 from chaindp.chain.proof.prover import prove
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.stark import MOST_BYTES, InvalidProofError, verify
-from chaindp.cli.prove import hash_rows
 from chaindp.kernels.kernelset import KernelSet
 from chaindp_cpu import chaindp_backends
 

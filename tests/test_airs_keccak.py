@@ -18,8 +18,8 @@ from chaindp.chain.airs.keccak import KeccakAir
 from chaindp.chain.proof.parameters import Parameters
 from chaindp.chain.proof.program import compile_air
 from chaindp.chain.proof.prover import prove
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.stark import InvalidProofError, Statement, verify
-from chaindp.cli.prove import hash_rows
 from chaindp.errors import ChaindpError
 from chaindp.kernels.hashes import KECCAK_ROTATIONS, golden_keccak_f
 from chaindp.kernels.kernelset import KernelSet

@@ -18,8 +18,8 @@ from chaindp.chain.airs.transfers import TransfersAir, _Cells
 from chaindp.chain.proof.parameters import Parameters
 from chaindp.chain.proof.program import compile_air
 from chaindp.chain.proof.prover import prove
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.stark import InvalidProofError, Statement, verify
-from chaindp.cli.prove import hash_rows
 from chaindp.errors import ChaindpError
 from chaindp.kernels.fields import FIELDS
 from chaindp.kernels.kernelset import KernelSet

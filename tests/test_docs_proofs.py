@@ -34,7 +34,7 @@ def test_the_commands_run_as_printed(tmp_path: Path) -> None:
         done = chaindp(*arguments, cwd=tmp_path)
         assert done.returncode == status, (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
-    written = {"poseidon2.proof", "credential.proof", "keccak.proof", "transfers.proof"}
+    written = {"poseidon2.proof", "credential.proof", "credentials.proof", "keccak.proof", "transfers.proof"}
     assert {path.name for path in tmp_path.glob("*.proof")} == written
 
 
@@ -64,7 +64,10 @@ def test_every_air_and_every_option_is_on_the_page() -> None:
         (["credential", "--allowed", "1,,2"], "expected 1 to 8 numbers"),
         (["credential", "--allowed", "1,2,3,4,5,6,7,8,9"], "expected 1 to 8 numbers"),
         (["credential", "--log-blowup", "9"], "log_blowup is 9, expected 1 to 6"),
-        ([], "say what to prove: poseidon2, credential, keccak, transfers"),
+        (["credentials", "--allowed", ""], "expected 1 to 8 numbers"),
+        (["credentials", "--count", "0"], "0 is not in the range"),
+        (["credentials", "--queries", "0"], "queries is 0, expected 1 to 1024"),
+        ([], "say what to prove: poseidon2, credential, keccak, transfers, credentials"),
     ],
 )
 def test_a_wrong_call_is_one_line(arguments: list[str], message: str) -> None:

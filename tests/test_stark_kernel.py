@@ -15,8 +15,8 @@ from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.chain.proof.kernel import STARK_PROVE
 from chaindp.chain.proof.parameters import HASHES, Parameters
 from chaindp.chain.proof.prover import prove
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.stark import verify
-from chaindp.cli.prove import hash_rows
 from chaindp.errors import CapabilityError, InputError
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.plugins import Registry, load_plugins

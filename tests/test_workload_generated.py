@@ -1,4 +1,4 @@
-"""The transfers and erc20 workloads: determinism, shape, statistics, and that every transaction executes."""
+"""The generated workloads: determinism, shape, statistics, and that every transaction executes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from chaindp.errors import UsageError
 from chaindp.pipeline.workload_digest import workload_digest
 from chaindp.workload import CHAIN_ID, Workload, WorkloadParams
 from chaindp_workloads import chaindp_workloads
+from chaindp_workloads.credentials import Credentials
 from chaindp_workloads.erc20 import HOLDING, TOKEN, Erc20, balance_slots, token_code
+from chaindp_workloads.proofs import Proofs
 from chaindp_workloads.stream import BALANCE, BASE_FEE, draw_pairs, zipf_ranks
 from chaindp_workloads.transfers import Transfers
 from execution_world import COINBASE, cpu_kernels, keccak
@@ -28,9 +30,11 @@ from execution_world import COINBASE, cpu_kernels, keccak
 DIGESTS = {
     "transfers": "19ffce7fd2a0db0e9aca176a44205786f4e5ef1aa040e7671a2d370ccd68dbd7",
     "erc20": "f15d4512e0f5508cbfc209d8d2918f1219ccd5d96c52aefcfccd81bc096e1cff",
+    "credentials": "c2473cd8500903e3397d7e0bcc27520bfa49b0373a01679b678b18a2b03ed257",
+    "proofs": "bf3e26683d025077d10f048425f317ddbaf0e83385280796da52d94880f02dab",
 }
 PARAMS = WorkloadParams(txs=300, block_txs=100, accounts=200, seed=3, zipf=0.9, conflict=0.1)
-KINDS = [Transfers, Erc20]
+KINDS = [Transfers, Erc20, Credentials, Proofs]
 
 
 def decoded(workload: Workload) -> list[TransactionBatch]:
@@ -89,6 +93,8 @@ def test_the_same_parameters_give_the_same_bytes(kind: type[Workload]) -> None:
     others = [
         replace(PARAMS, **change)
         for change in ({"seed": 4}, {"repetition": 1}, {"txs": 299}, {"zipf": 0.0}, {"conflict": 0.0})
+        # Requests for proofs go to one contract, whoever is the recipient of other workloads.
+        if kind is not Proofs or "conflict" not in change
     ]
     assert len({digest, *[workload_digest(kind(other, kernels)) for other in others]}) == 1 + len(others)
 
@@ -154,6 +160,7 @@ def test_every_transaction_succeeds_and_value_is_conserved(kind: type[Workload])
         held = words_to_ints(state.storage(cells.address, cells.slot, cpu_kernels()))
         assert sum(held[:-1]) == held[-1] == HOLDING * 200
         assert held[:-1].count(HOLDING) < 200
+    if kind is not Transfers:
         assert all(len(one.log_tx) == 100 for one in receipts)  # type: ignore[attr-defined]
 
 
@@ -254,8 +261,9 @@ def test_small_worlds() -> None:
         assert all((one.status == 1).all() for one in receipts)  # type: ignore[attr-defined]
 
 
-def test_the_plugin_announces_three_workloads() -> None:
-    assert [spec.name for spec in chaindp_workloads()] == ["transfers", "erc20", "mainnet"]
+def test_the_plugin_announces_five_workloads() -> None:
+    assert [spec.name for spec in chaindp_workloads()] == ["transfers", "erc20", "credentials", "proofs", "mainnet"]
+    assert [spec.name for spec in chaindp_workloads() if spec.proves] == ["credentials", "proofs"]
     for spec, kind in zip(chaindp_workloads(), KINDS, strict=False):
         assert isinstance(spec.factory(PARAMS, cpu_kernels()), kind)
 

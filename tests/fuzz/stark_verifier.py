@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["chaindp.chain.verify"]):
 
 from chaindp.chain.proof.parameters import HASHES, Parameters
 from chaindp.chain.proof.prover import prove
-from chaindp.cli.prove import hash_rows
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.plugins import load_plugins
 from stark_airs import Cubes, Fibonacci
 

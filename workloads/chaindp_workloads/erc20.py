@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 
-from chaindp.errors import PluginError
 from chaindp.kernels.kernelset import KernelSet
-from chaindp.workload import AccessHints, Accounts, Genesis, Ragged, StorageCells, TransactionBatch
-from chaindp_workloads.stream import GeneratedWorkload, funded
+from chaindp.workload import AccessHints, Genesis, Ragged, StorageCells, TransactionBatch
+from chaindp_workloads.code import call_data, calls_of, ragged, runtime_code, with_contract
+from chaindp_workloads.stream import GeneratedWorkload, funded, words
 
 __all__ = ["HOLDING", "TOKEN", "TOTAL_SUPPLY_SLOT", "Erc20", "balance_slots", "token_code"]
 
@@ -26,11 +24,7 @@ HOLDING = 10**24
 
 def token_code() -> bytes:
     """The runtime code of the token. PluginError where its file is not hex digits."""
-    text = resources.files("chaindp_workloads").joinpath("contracts", "Token.runtime.hex").read_text(encoding="ascii")
-    try:
-        return bytes.fromhex(text.strip())
-    except ValueError as error:
-        raise PluginError(f"contracts/Token.runtime.hex is not hex digits: {error}") from None
+    return runtime_code("Token")
 
 
 def balance_slots(holders: np.ndarray, kernels: KernelSet) -> np.ndarray:
@@ -51,47 +45,31 @@ class Erc20(GeneratedWorkload):
 
     def genesis(self) -> Genesis:
         """Funded accounts that hold tokens, and the token contract; the same for every repetition."""
-        code = token_code()
-        code_hash = self.kernels.keccak256(
-            np.frombuffer(code, dtype=np.uint8), np.array([0, len(code)], dtype=np.int64)
-        )
-        people, token = funded(self.addresses), np.frombuffer(TOKEN, dtype=np.uint8).reshape(1, 20)
-        accounts = Accounts(
-            address=np.concatenate([people.address, token]),
-            # A contract starts with nonce 1 (EIP-161).
-            nonce=np.append(people.nonce, np.uint64(1)),
-            balance=np.concatenate([people.balance, np.zeros((1, 32), dtype=np.uint8)]),
-            code_hash=np.concatenate([people.code_hash, code_hash]),
-            exists=np.append(people.exists, True),
-        )
         holders = len(self.addresses)
         slot = np.zeros((holders + 1, 32), dtype=np.uint8)
         slot[:-1] = balance_slots(self.addresses, self.kernels)
         slot[-1, 31] = TOTAL_SUPPLY_SLOT
         value = np.tile(np.frombuffer(HOLDING.to_bytes(32, "big"), dtype=np.uint8), (holders + 1, 1))
         value[-1] = np.frombuffer((HOLDING * holders).to_bytes(32, "big"), dtype=np.uint8)
+        token = np.frombuffer(TOKEN, dtype=np.uint8)
         cells = StorageCells(np.tile(token, (holders + 1, 1)), slot, value)
-        return Genesis(accounts, cells, {code_hash.tobytes(): code})
+        return with_contract(Genesis(funded(self.addresses), cells), TOKEN, token_code(), self.kernels)
 
     def payload(self, rows: slice) -> tuple[np.ndarray, np.ndarray, Ragged | None]:
         """The token as target, no value, and the call: selector, padded recipient, amount."""
         recipients = self.addresses[self.pairs.recipient[rows]]
         count = len(recipients)
-        data = np.zeros((count, 68), dtype=np.uint8)
-        data[:, :4] = np.frombuffer(TRANSFER, dtype=np.uint8)
-        data[:, 16:36] = recipients
-        data[:, 60:] = self._amount[rows].astype(">u8").view(np.uint8).reshape(-1, 8)
+        receiver = np.zeros((count, 32), dtype=np.uint8)
+        receiver[:, 12:] = recipients
         to = np.tile(np.frombuffer(TOKEN, dtype=np.uint8), (count, 1))
-        return to, np.zeros(count, dtype=np.uint64), Ragged(data.reshape(-1), np.arange(count + 1, dtype=np.int64) * 68)
+        data = call_data(TRANSFER, receiver, words(self._amount[rows]))
+        return to, np.zeros(count, dtype=np.uint64), ragged(data)
 
     def hints(self, batch: TransactionBatch) -> AccessHints | None:
         """The balance slots of sender and recipient of every ``transfer`` in the batch: 2 rows a call."""
-        offsets = batch.data.offsets
-        token = np.frombuffer(TOKEN, dtype=np.uint8)
-        calls = np.flatnonzero((batch.to == token).all(axis=1) & (np.diff(offsets) == 68))
-        if batch.sender is None or not len(calls):
+        rows, arguments = calls_of(batch, TOKEN, TRANSFER, 2)
+        if batch.sender is None or not len(rows):
             return None
-        data = batch.data.data[offsets[calls][:, None] + np.arange(68)]
-        transfers = (data[:, :4] == np.frombuffer(TRANSFER, dtype=np.uint8)).all(axis=1)
-        holders = np.concatenate([batch.sender[calls[transfers]], data[transfers, 16:36]])
+        holders = np.concatenate([batch.sender[rows], arguments[:, 0, 12:]])
+        token = np.frombuffer(TOKEN, dtype=np.uint8)
         return AccessHints(np.tile(token, (len(holders), 1)), balance_slots(holders, self.kernels))

@@ -115,12 +115,9 @@ def credential(
     """
     from chaindp.chain.airs import instances
 
-    words = allowed.split(",")
-    if not 1 <= len(words) <= 8 or not all(word.isdecimal() and len(word) <= 5 for word in words):
-        raise UsageError(f"--allowed {allowed!r:.60}: expected 1 to 8 numbers with commas between them")
+    numbers = _jurisdictions(allowed)
     # A proof that hides needs twice as many rows as what it shows.
     rows = 1 << max(depth + 2, 4 * options["queries"] + 15 if options["hiding"] else 1).bit_length()
-    numbers = tuple(map(int, words))
     return _prove(
         lambda: instances.credential(
             options["field"], depth, application, numbers, now, (jurisdiction, expiry), rows, options["seed"]
@@ -160,6 +157,38 @@ def transfers(depth: int, count: int, **options: Any) -> int:
     )
 
 
+@prove.command()
+@click.option("--count", type=click.IntRange(1, 1 << 16), default=64, show_default=True, help="How many are shown.")
+@click.option("--depth", type=click.IntRange(1, 60), default=20, show_default=True, help="Of the issuer's tree.")
+@click.option("--allowed", default="40,276,756", show_default=True, metavar="N,...", help="Jurisdictions; 8 at most.")
+@click.option("--time", "now", type=click.IntRange(0, 1 << 29), default=MINUTE_OF_2026, show_default=True,
+              help="That they outlast, in minutes since 1970.")  # fmt: skip
+@_options(log_blowup=1, queries=84, log_final=4, hiding=True)
+def credentials(count: int, depth: int, allowed: str, now: int, **options: Any) -> int:
+    """Many credentials of one issuer's tree, each with its nullifier in an application, in one proof.
+
+    The holders, all of whom meet the conditions, and the tree are drawn from --seed.
+    """
+    from chaindp.chain.airs import instances
+    from chaindp.chain.proof.parameters import Parameters
+
+    numbers = _jurisdictions(allowed)
+    least = Parameters(**{name: options[name] for name in _PARAMETERS}).least_rows
+    return _prove(
+        lambda: instances.credentials(options["field"], depth, count, numbers, now, least, options["seed"]),
+        options,
+        (count, "credential"),
+    )
+
+
+def _jurisdictions(allowed: str) -> tuple[int, ...]:
+    """``--allowed`` as numbers."""
+    words = allowed.split(",")
+    if not 1 <= len(words) <= 8 or not all(word.isdecimal() and len(word) <= 5 for word in words):
+        raise UsageError(f"--allowed {allowed!r:.60}: expected 1 to 8 numbers with commas between them")
+    return tuple(map(int, words))
+
+
 def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[int, str]) -> int:
     """Make the table, and on each backend the proof and its verification; write and print what came of it."""
     from chaindp.chain.proof.parameters import Parameters, security
@@ -181,8 +210,7 @@ def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[in
     proofs: list[bytes] = []
     rows = []
     for selector in dict.fromkeys(options["backends"]):
-        row, content = _prove_on(registry, selector, threads, instance, parameters, seed)
-        row["parts"]["trace"] = trace
+        row, content = _prove_on(registry, selector, threads, instance, trace, parameters, seed)
         row["output_matched"] = content == proofs[0] if content and proofs else None
         proofs += [content] if content else []
         rows.append(row)
@@ -227,20 +255,23 @@ def _prove(make: Callable[[], Instance], options: dict[str, Any], work: tuple[in
     return 1 if problems else 0
 
 
-_PARTS = {
-    "ntt": ("ntt", "intt", "lde"),
-    "hashing": ("keccak256", "sha256", "merkle_tree", "poseidon2"),
-    "fri": ("fri_fold",),
-}
-"""What of a backend's kernels is which part of a proof's time; the rest is the host's."""
-
-
 def _prove_on(
-    registry: Registry, selector: str, threads: int, instance: Instance, parameters: Parameters, seed: bytes
+    registry: Registry,
+    selector: str,
+    threads: int,
+    instance: Instance,
+    trace: float,
+    parameters: Parameters,
+    seed: bytes,
 ) -> tuple[dict[str, Any], bytes]:
-    """A backend's row of the table, and its proof; empty where it cannot make one."""
+    """A backend's row of the table, and its proof; empty where it cannot make one.
+
+    trace: seconds that the table took, which are no backend's
+    """
     from chaindp.chain.airs.catalogue import air_named
+    from chaindp.chain.proof.parts import PART_OF, parts_of
     from chaindp.chain.proof.prover import prove as make_proof
+    from chaindp.chain.verify.hashing import hash_rows
     from chaindp.chain.verify.stark import InvalidProofError
     from chaindp.chain.verify.stark import verify as verify_proof
 
@@ -250,7 +281,7 @@ def _prove_on(
     try:
         kernels = registry.kernel_set(backend)
         # To load and compile is of the process, not of the proof.
-        backend.warm_up([name for names in _PARTS.values() for name in names if name in kernels.supported])
+        backend.warm_up([name for name in PART_OF if name in kernels.supported])
         start = time.perf_counter()
         try:
             proof = make_proof(
@@ -267,29 +298,10 @@ def _prove_on(
         verified = time.perf_counter()
     finally:
         backend.close()
-    parts = {
-        part: sum(call.compute_ns for call in calls if call.kernel in names) / 1e9 for part, names in _PARTS.items()
-    }
-    parts["transfer"] = sum(call.transfer_ns for call in calls) / 1e9
+    parts = parts_of(calls, round(1e9 * trace), round(1e9 * (proven - start)))
     row |= {"bytes": len(proof.content), "seconds": proven - start, "verify_seconds": verified - proven}
-    row |= {"phases": proof.seconds, "parts": parts | {"host": proven - start - sum(parts.values())}}
+    row |= {"phases": proof.seconds, "parts": {part: ns / 1e9 for part, ns in parts.items()}}
     return row, proof.content
-
-
-def hash_rows(kernels: Any) -> Callable[[str, Any], Any]:
-    """What the verifier hashes with: messages of one length, by the kernels of a backend. See ``HashRows`` there."""
-    import numpy as np
-
-    def of(name: str, rows: Any) -> Any:
-        count, length = rows.shape
-        kernel, _, field = name.partition(" ")
-        if kernel == "poseidon2":
-            states = np.ascontiguousarray(rows).view("<u4").astype(np.uint32, copy=False)
-            return kernels.poseidon2(states, field).astype("<u4", copy=False).view(np.uint8)
-        offsets = np.arange(count + 1, dtype=np.int64) * length
-        return kernels.call(name, np.ascontiguousarray(rows).reshape(-1), offsets)
-
-    return of
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -300,14 +312,15 @@ def _print(found: dict[str, Any]) -> None:
         f"{found['bytes']:,} bytes, verified in {1e3 * found['verify_seconds']:.0f} ms"
     )
     click.echo("; ".join(f"{name} {seconds:.3f} s" for name, seconds in found["phases"].items()))
-    parts = ("trace", *_PARTS, "transfer", "host")
+    from chaindp.chain.proof.parts import PARTS
+
     output.table(
         "Seconds by backend",
-        ("backend", *parts, "proof", "verification", "bytes", "reason"),
+        ("backend", *PARTS, "proof", "verification", "bytes", "reason"),
         [
             [
                 row["backend"],
-                *(f"{row['parts'][part]:.3f}" if part in row["parts"] else "" for part in parts),
+                *(f"{row['parts'][part]:.3f}" if part in row["parts"] else "" for part in PARTS),
                 "" if row["seconds"] is None else f"{row['seconds']:.3f}",
                 "" if row["seconds"] is None else f"{row['verify_seconds']:.3f}",
                 "" if row["seconds"] is None else f"{row['bytes']:,}",

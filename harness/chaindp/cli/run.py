@@ -112,8 +112,8 @@ def run(levels: str, out: Path | None, as_json: bool, break_even_s: float, **opt
     found = summarize(frame) if _measured(frame) else None
     text = _text(frame, found, config, outcome) if found is not None else ""
     path = _write(run_id, folder, frame, found, text, config, break_even_s, outcome, registry)
-    for failure in outcome.failures:
-        output.warn(failure)
+    for line in (*outcome.notes, *outcome.failures):
+        output.warn(line)
     if as_json:
         output.emit(_document(run_id, path, frame, found, config, outcome))
     elif text:

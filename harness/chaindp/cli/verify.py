@@ -112,9 +112,9 @@ def rlptest(paths: tuple[Path, ...], as_json: bool) -> int:
 def proof(file: Path, least_bits: int, backend: str, as_json: bool) -> int:
     """A STARK that ``chaindp prove`` wrote: what it says, and whether that is so."""
     from chaindp.chain.airs.catalogue import air_named
+    from chaindp.chain.verify.hashing import hash_rows
     from chaindp.chain.verify.stark import MOST_BYTES, InvalidProofError
     from chaindp.chain.verify.stark import verify as verify_proof
-    from chaindp.cli.prove import hash_rows
 
     _must_exist((file,))
     try:

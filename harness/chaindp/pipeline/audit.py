@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chaindp.chain.openings import eip1186
+from chaindp.chain.verify.hashing import hash_rows
 from chaindp.chain.verify.openings import ProofError, verify_account
 from chaindp.errors import CheckFailed
 from chaindp.kernels import KernelSpec
@@ -18,8 +19,10 @@ from chaindp.kernels.merkle import verify_path
 from chaindp.measure.outputs import difference, reference_of
 from chaindp.pipeline.backends import DEFAULT
 from chaindp.pipeline.block import BlockInFlight
+from chaindp.pipeline.proofs import ProofAudit
+from chaindp.workload import Workload
 
-__all__ = ["Mismatch", "audit_calls", "audit_proofs", "auditor_for"]
+__all__ = ["Mismatch", "audit_calls", "audit_proofs", "audit_statements", "auditor_for"]
 
 PROOFS_CHECKED = 4
 """Paths a block that the plain-Python verifier checks: it takes milliseconds a path, and all paths are audited."""
@@ -84,6 +87,19 @@ def audit_proofs(blocks: Iterable[BlockInFlight]) -> None:
             leaf = block.proof_leaves[index].tobytes()
             if not verify_path(block.proof_root, leaf, index, block.proof_paths[index]):
                 raise CheckFailed(f"block {block.index}: the opening of receipt {index} does not verify")
+
+
+def audit_statements(
+    blocks: Iterable[BlockInFlight], workload: Workload, verified: ProofAudit, kernels: KernelSet
+) -> None:
+    """Verify every STARK of every block, and that it says what follows from the block's transactions; CheckFailed
+    names the first that does not.
+
+    verified: of the run, which verifies the same bytes once; kernels: the verifier hashes with these
+    """
+    for block in blocks:
+        assert block.batch is not None
+        verified.check(block.index, block.proofs, workload.proof_statements(block.batch), hash_rows(kernels))
 
 
 def _some(count: int, most: int) -> list[int]:

@@ -10,7 +10,7 @@ from chaindp.errors import UsageError
 from chaindp.kernels.kernelset import KernelSet, kernels_needed
 from chaindp.pipeline.block import Stage
 from chaindp.pipeline.levels import HETEROGENEOUS, LevelPlan
-from chaindp.pipeline.stages import KERNELS_NEEDED
+from chaindp.pipeline.stages import KERNELS_NEEDED, stage_kernels
 from chaindp.plugins import Registry
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT",
     "BackendPool",
     "check_mode",
+    "left_out",
     "parse_backends",
     "split_request",
     "stage_backends",
@@ -40,12 +41,15 @@ def split_request(request: str) -> tuple[str, str]:
     return (before, after) if equals and ":" not in before else ("", request)
 
 
-def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, str]:
+def parse_backends(requests: Sequence[str], registry: Registry, *, proves: bool = False) -> dict[Stage, str]:
     """``[STAGE=]NAME`` items to stage and backend.
 
     With a stage, the backend must serve every kernel that the stage calls. Without one, it is asked for in every
     stage that it can serve. UsageError where a name is unknown, a stage calls no kernel, or nothing can be served.
+
+    proves: whether the workload asks for STARKs
     """
+    needs = stage_kernels(proves=proves)
     chosen: dict[Stage, str] = {}
     general: str | None = None
     for request in requests:
@@ -65,19 +69,36 @@ def parse_backends(requests: Sequence[str], registry: Registry) -> dict[Stage, s
             raise UsageError(f"--backend {request}: stage {stage} calls no kernel that a backend could take over")
         if stage in chosen:
             raise UsageError(f"--backend {request}: {stage} was given to {chosen[stage]} already")
-        lacking = kernels_needed(supported, KERNELS_NEEDED[stage])
+        lacking = kernels_needed(supported, needs[stage])
         if lacking:
-            raise UsageError(f"--backend {request}: {spec.name} does not implement {', '.join(lacking)}")
+            why = ", and the workload asks for proofs" if not kernels_needed(supported, KERNELS_NEEDED[stage]) else ""
+            raise UsageError(f"--backend {request}: {spec.name} does not implement {', '.join(lacking)}{why}")
         chosen[stage] = selector
     if general is not None:
         spec, _ = registry.backend_spec(general)
         supported = [name for name in spec.capabilities if spec.supports(name)]
-        served = [stage for stage in SERVABLE if not kernels_needed(supported, KERNELS_NEEDED[stage])]
+        served = [stage for stage in SERVABLE if not kernels_needed(supported, needs[stage])]
         if not served:
-            needs = "; ".join(f"{stage} needs {', '.join(KERNELS_NEEDED[stage])}" for stage in SERVABLE)
-            raise UsageError(f"--backend {general}: {spec.name} can serve no stage ({needs})")
+            every = "; ".join(f"{stage} needs {', '.join(needs[stage])}" for stage in SERVABLE)
+            raise UsageError(f"--backend {general}: {spec.name} can serve no stage ({every})")
         chosen = dict.fromkeys(served, general) | chosen
     return chosen
+
+
+def left_out(requests: Sequence[str], registry: Registry, chosen: Mapping[Stage, str]) -> tuple[str, str] | None:
+    """The backend that was asked for in general and would serve ``prove``, were it not for the workload's proofs; and
+    why it does not. None where there is none.
+    """
+    for request in requests:
+        stage_name, selector = split_request(request)
+        if stage_name or Stage.PROVE in chosen:
+            continue
+        spec, _ = registry.backend_spec(selector)
+        supported = [name for name in spec.capabilities if spec.supports(name)]
+        lacking = kernels_needed(supported, stage_kernels(proves=True)[Stage.PROVE])
+        if not kernels_needed(supported, KERNELS_NEEDED[Stage.PROVE]):
+            return selector, f"{selector} does not prove: it does not implement {', '.join(lacking)}"
+    return None
 
 
 def check_mode(mode: str, requests: Mapping[Stage, str], registry: Registry, platform: Platform | None) -> None:

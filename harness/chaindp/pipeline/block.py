@@ -10,6 +10,7 @@ import numpy as np
 from chaindp.chain.openings import StateProofs
 from chaindp.chain.types import Accounts, Ragged, Receipts, StateDiff, StorageCells, TransactionBatch
 from chaindp.kernels.kernelset import KernelCall
+from chaindp.pipeline.proofs import BlockProofs
 from chaindp.workload import BlockInput
 
 __all__ = ["BlockInFlight", "Span", "Stage"]
@@ -88,6 +89,7 @@ class BlockInFlight:
     proof_root: bytes = b""
     proof_leaves: np.ndarray | None = None
     proof_paths: np.ndarray | None = None
+    proofs: BlockProofs = field(default_factory=BlockProofs)  # the STARKs that the workload asks for
 
     spans: dict[Stage, Span] = field(default_factory=dict)
 

@@ -140,6 +140,7 @@ def run_pass(
     machine: Machine | None = None,
     threads: int = 1,
     keep: int = 0,
+    proves: bool = False,
 ) -> PassResult:
     """Run every block through the stages of ``plan``, on a copy of the genesis store that is removed with ``scratch``.
 
@@ -147,6 +148,7 @@ def run_pass(
     machine:     None for a live pass; else stages run one after another and are scheduled on that machine
     threads:     how many threads a backend has here at most: no stage keeps more cores busy
     keep:        bytes of arguments and results to keep for the audit, for each stage
+    proves:      whether the workload asks for STARKs
     """
     kernels = {stage: pool.kernels(selector, keep=keep) for stage, selector in backends.items()}
     store = state = executor = None
@@ -165,6 +167,9 @@ def run_pass(
             state=state,
             root=genesis.root,
             executor=executor,
+            proves=proves,
+            # The prover's own loops use threads where its kernels do.
+            prover_threads=threads if plan.has("parallel_merkleization") else 1,
         )
         blocks = [BlockInFlight(index, block_input) for index, block_input in enumerate(inputs)]
         runners = [StageRunner(stage, work, kernels.get(stage)) for stage, work in chain.stages().items()]

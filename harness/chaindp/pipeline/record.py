@@ -9,6 +9,7 @@ import numpy as np
 
 from chaindp.backend import Platform, SimulatedTimes
 from chaindp.chain.consensus import OrderedBlocks
+from chaindp.chain.proof.parts import PARTS
 from chaindp.kernels.kernelset import KernelCall
 from chaindp.measure.platforms import platform_samples
 from chaindp.pipeline.block import Stage
@@ -95,9 +96,26 @@ class Recorder:
                 self._table.extend(count, **where, metric=metric, value=values, time_domain=domain)
             for index, span in enumerate(spans):
                 self._calls(where | {"block": index}, span.calls)
+        if any(block.proofs.contents for block in result.blocks):
+            self._proofs(result, matched)
         for metric in ("transactions", "gas_used", "refused", "late_loads", "reruns"):
             counts = [getattr(block, metric) for block in result.blocks]
             self._table.extend(count, **self._common, block=numbers, metric=metric, value=counts, unit="1")
+
+    def _proofs(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
+        """The STARKs of each block: how many, how long, where the time went, and what it takes to verify them."""
+        proofs = [block.proofs for block in result.blocks]
+        where = self._where(Stage.PROVE, result, matched) | {"block": np.arange(len(proofs))}
+        counts = [len(one.contents) for one in proofs]
+        sizes = [sum(map(len, one.contents)) for one in proofs]
+        self._table.extend(len(proofs), **where | {"unit": "1"}, metric="proofs", value=counts)
+        self._table.extend(len(proofs), **where | {"unit": "bytes"}, metric="proof_bytes", value=sizes)
+        for part in PARTS:
+            domain = "wall" if part in ("trace", "host") else _domain_of(Stage.PROVE, result)
+            values = [one.parts[part] for one in proofs]
+            self._table.extend(len(proofs), **where, metric=f"proof_{part}", value=values, time_domain=domain)
+        spent = [one.verify_ns for one in proofs]
+        self._table.extend(len(proofs), **where, metric="proof_verify", value=spent, time_domain="wall")
 
     def stages_after_admit(self, result: PassResult, matched: Mapping[Stage, bool]) -> None:
         """The stages of the pass that ``tps`` is of, each over all blocks."""

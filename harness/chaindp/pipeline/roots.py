@@ -23,6 +23,7 @@ class Roots:
     state_root: bytes
     block_hashes: tuple[bytes, ...]
     proof_roots: tuple[bytes, ...]
+    proofs: tuple[bytes, ...]
     gas_used: int
     transactions: int
     refused: int
@@ -34,6 +35,7 @@ def roots_of(result: PassResult) -> Roots:
         state_root=result.blocks[-1].state_root,
         block_hashes=tuple(block.block_hash for block in result.blocks),
         proof_roots=tuple(block.proof_root for block in result.blocks),
+        proofs=tuple(block.proofs.digest for block in result.blocks),
         gas_used=sum(block.gas_used for block in result.blocks),
         transactions=result.transactions,
         refused=sum(block.refused for block in result.blocks),

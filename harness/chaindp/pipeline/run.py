@@ -21,11 +21,12 @@ from chaindp.chain.state import State
 from chaindp.chain.store import Store
 from chaindp.errors import ChaindpError, UsageError
 from chaindp.kernels.kernelset import KernelSet
-from chaindp.pipeline.audit import audit_calls, audit_proofs, auditor_for
+from chaindp.pipeline.audit import audit_calls, audit_proofs, audit_statements, auditor_for
 from chaindp.pipeline.backends import (
     DEFAULT,
     BackendPool,
     check_mode,
+    left_out,
     parse_backends,
     stage_backends,
     stand_ins,
@@ -35,6 +36,7 @@ from chaindp.pipeline.config import RunConfig
 from chaindp.pipeline.levels import HETEROGENEOUS, MECHANISMS, LevelPlan, plan_level
 from chaindp.pipeline.observed import Observed, PassKind
 from chaindp.pipeline.passes import GenesisStore, PassResult, run_pass
+from chaindp.pipeline.proofs import ProofAudit
 from chaindp.pipeline.record import Recorder, record_machine, record_platform
 from chaindp.pipeline.replan import replan
 from chaindp.pipeline.roots import Roots, roots_of, run_receipts_root
@@ -80,6 +82,7 @@ class RunOutcome:
     """The samples, what each level led to, and every reason why the run does not hold.
 
     checked_on: in model mode, the machine that the model was checked on, which is this one
+    notes:      what was asked for and left out, each in a line with its reason
     """
 
     table: SampleTable
@@ -88,6 +91,7 @@ class RunOutcome:
     consensus: dict[str, object]
     workload_digest: str
     checked_on: Machine | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ class _Run:
         self.progress = progress
         self.scratch = scratch
         self.spec: WorkloadSpec = select(registry.workloads, config.workload, "workload", registry.broken)
-        self.asked_for = parse_backends(config.backends, registry)
+        self.asked_for = parse_backends(config.backends, registry, proves=self.spec.proves)
         check_mode(config.mode, self.asked_for, registry, config.platform)
         top = max(config.levels)
         plans = [plan_level(number, config.ablate, self.asked_for.values(), top) for number in config.levels]
@@ -158,6 +162,9 @@ class _Run:
         self.pool = BackendPool(registry, config.threads, config.platform)
         self.params = ChainParams(chain_id=CHAIN_ID)
         self.failures: list[str] = []
+        self.notes: list[str] = []
+        self.verified = ProofAudit()
+        self.record_left_out()
 
     def execute(self) -> RunOutcome:
         """Everything from the genesis to the last audit."""
@@ -205,7 +212,7 @@ class _Run:
                 "messages": streams[0].ordered.messages,
                 "bytes_sent": streams[0].ordered.bytes_sent,
             }
-            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest, self.here)
+            return RunOutcome(self.table, self.outcomes, self.failures, consensus, digest, self.here, self.notes)
         finally:
             if not frozen:
                 gc.unfreeze()
@@ -325,6 +332,7 @@ class _Run:
                 machine=None if live else stated,
                 threads=self.config.threads,
                 keep=keep,
+                proves=self.spec.proves,
             )
 
     def measure(
@@ -364,6 +372,7 @@ class _Run:
                 problems += [f"repetition {repetition}, {name}: {problem}" for problem in wrong]
                 if not wrong:
                     audit_proofs(result.blocks)
+                    self.audit_statements(result, stream.workload)
                 results[admit_first] = result
             if admit_first not in results:
                 return
@@ -459,6 +468,12 @@ class _Run:
                 problems.append(f"stage {stage}: {label} was asked for, {', '.join(strangers)} ran")
         return matched, problems
 
+    def audit_statements(self, result: PassResult, workload: Workload) -> None:
+        """Verify the STARKs of a pass; what they were hashed with is not what the verifier hashes with."""
+        if self.spec.proves:
+            kernels = self.pool.kernels(auditor_for(result.labels[Stage.PROVE]))
+            audit_statements(result.blocks, workload, self.verified, kernels)
+
     def compare(
         self,
         repetition: int,
@@ -542,6 +557,15 @@ class _Run:
                 for kernel, platform in platforms.items():
                     where = {"stage": str(stage), "kernel": kernel} | ran
                     record_platform(self.table, common | where, platform)
+
+    def record_left_out(self) -> None:
+        """Whether a backend that was asked for does not prove because this workload's proofs take more than it has."""
+        found = left_out(self.config.backends, self.registry, self.asked_for)
+        if found is not None:
+            selector, reason = found
+            self.notes.append(reason)
+            where = {"workload": self.spec.name, "stage": str(Stage.PROVE), "backend_requested": selector}
+            self.table.append(**where, metric="backend", status="skipped", reason=reason)
 
     def record_mechanisms(self) -> None:
         """Which mechanisms were on at each level, and why the others were not; the same for stages that did not run."""

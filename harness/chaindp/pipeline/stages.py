@@ -30,9 +30,10 @@ from chaindp.chain.types import EMPTY_CODE_HASH, AccessHints, Accounts, BlockEnv
 from chaindp.errors import ChaindpError, CheckFailed
 from chaindp.kernels.kernelset import KernelSet
 from chaindp.pipeline.block import BlockInFlight, Stage
+from chaindp.pipeline.proofs import PROVER_KERNELS, prove_block
 from chaindp.workload import Workload
 
-__all__ = ["KERNELS_NEEDED", "Chain", "ChainParams"]
+__all__ = ["KERNELS_NEEDED", "Chain", "ChainParams", "stage_kernels"]
 
 KERNELS_NEEDED: Mapping[Stage, tuple[str, ...]] = {
     Stage.ADMIT: ("keccak256", "ecrecover"),
@@ -42,6 +43,11 @@ KERNELS_NEEDED: Mapping[Stage, tuple[str, ...]] = {
     Stage.PROVE: ("keccak256", "merkle_tree", "merkle_open"),
 }
 """The kernels that each stage calls; the stages that are not named call none."""
+
+
+def stage_kernels(*, proves: bool) -> Mapping[Stage, tuple[str, ...]]:
+    """The kernels that each stage calls, for a workload that asks for STARKs, or not."""
+    return {**KERNELS_NEEDED, Stage.PROVE: (*KERNELS_NEEDED[Stage.PROVE], *(PROVER_KERNELS if proves else ()))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +74,19 @@ class Chain:
         state: State | None,
         root: bytes,
         executor: Executor | None,
+        proves: bool = False,
+        prover_threads: int = 1,
     ) -> None:
+        """``proves``: whether the workload's spec says that it asks for STARKs; ``prover_threads``: of the prover's own
+        loops, beside those of the backend.
+        """
         self._params = params
         self._workload = workload
         self._kernels = kernels
         self._store = store
         self._state = state
         self._executor = executor
+        self._proves, self._prover_threads = proves, prover_threads
         # A reader is for one thread at a time, so each stage that reads has its own, with its own cache of nodes.
         self._readers: dict[Stage, StateReader] = {}
         if store is not None:
@@ -296,12 +308,13 @@ class Chain:
 
     def prove(self, block: BlockInFlight) -> int:
         """Open every account that the block changed, under its state root; commit to its receipts in a binary Merkle
-        tree, and open the path of every transaction.
+        tree, and open the path of every transaction; make the STARKs that the workload asks for.
         """
         kernels = self._kernels[Stage.PROVE]
         assert self._state is not None
         assert block.diff is not None
         assert block.receipt_encodings is not None
+        assert block.batch is not None
         block.account_proofs = self._state.prove(block.diff.address, kernels)
         if block.account_proofs.root != block.state_root:
             raise CheckFailed(
@@ -314,6 +327,9 @@ class Chain:
         block.proof_leaves = leaves
         if count:
             block.proof_paths = kernels.merkle_open(nodes, count, np.arange(count, dtype=np.int64))
+        block.proofs = prove_block(
+            self._workload, block.batch, kernels, threads=self._prover_threads, announced=self._proves
+        )
         return 0
 
     # what the engine asks for when a transaction touches what nothing has announced -----------------------------------

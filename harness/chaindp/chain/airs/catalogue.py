@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from chaindp.chain.airs.air import Air
 from chaindp.chain.airs.credential import CredentialAir
+from chaindp.chain.airs.credentials import CredentialsAir
 from chaindp.chain.airs.keccak import KeccakAir
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.chain.airs.transfers import TransfersAir
@@ -16,7 +17,13 @@ from chaindp.errors import ChaindpError
 __all__ = ["AIRS", "air_named"]
 
 AIRS: Mapping[str, Callable[[str, int], Air]] = MappingProxyType(
-    {"poseidon2": Poseidon2Air, "credential": CredentialAir, "keccak": KeccakAir, "transfers": TransfersAir}
+    {
+        "poseidon2": Poseidon2Air,
+        "keccak": KeccakAir,
+        "transfers": TransfersAir,
+        "credential": CredentialAir,
+        "credentials": CredentialsAir,
+    }
 )
 """First word of a name to what makes the AIR of the field and the number behind it."""
 

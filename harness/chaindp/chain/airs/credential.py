@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
@@ -29,7 +30,21 @@ from chaindp.chain.airs.poseidon2 import Permutation
 from chaindp.errors import UsageError
 from chaindp.kernels.poseidon2 import WIDTH
 
-__all__ = ["ALLOWED", "APPLICATION", "DIGEST", "Credential", "CredentialAir", "Membership"]
+__all__ = [
+    "ALLOWED",
+    "APPLICATION",
+    "DIGEST",
+    "LEAF",
+    "MOST_DEPTH",
+    "NULLIFIER",
+    "Credential",
+    "CredentialAir",
+    "Holding",
+    "Membership",
+    "filled_up",
+    "holding_columns",
+    "path_states",
+]
 
 DIGEST = 8
 """Elements of a digest, and of a secret."""
@@ -79,8 +94,99 @@ class Membership:
 
     def public(self) -> list[int]:
         """The public values of the AIR."""
-        allowed = [*self.allowed, *[self.allowed[-1]] * (ALLOWED - len(self.allowed))]
-        return [*self.root, *self.nullifier, *self.application, *allowed, self.time]
+        return [*self.root, *self.nullifier, *self.application, *filled_up(self.allowed), self.time]
+
+
+def filled_up(allowed: Sequence[int]) -> list[int]:
+    """The 8 public values of 1 to 8 jurisdictions."""
+    return [*allowed, *[allowed[-1]] * (ALLOWED - len(allowed))]
+
+
+class Holding(Generic[T]):
+    """Columns beside a permutation that a credential takes, and what it asks of them and of the permutation's.
+
+    turn:     1 in a row of the path where the digest before is the right half of the state
+    secret:   the holder's
+    products: of the differences between the leaf's jurisdiction and those that are allowed
+    bits:     of how long the credential is still valid
+    """
+
+    width = 1 + DIGEST + 6 + TIME_BITS
+
+    def __init__(self, c: Constraints[T], columns: Sequence[T]) -> None:
+        self.c = c
+        self.turn, self.secret = columns[0], columns[1 : 1 + DIGEST]
+        self.products, self.bits = columns[1 + DIGEST : 7 + DIGEST], columns[7 + DIGEST :]
+        for bit in (self.turn, *self.bits):
+            c.every(bit * (bit - 1))
+
+    def leaf(self, flag: T, inputs: Sequence[T], allowed: Sequence[T], time: T) -> None:
+        """Where ``flag`` is 1: a leaf of this secret, a jurisdiction that is allowed, an expiry later than the time."""
+        c, products = self.c, self.products
+        for i in range(DIGEST):
+            c.every(flag * (inputs[i] - self.secret[i]))
+        jurisdiction, expiry = inputs[DIGEST], inputs[DIGEST + 1]
+        for i in range(4):
+            c.every(products[i] - (jurisdiction - allowed[2 * i]) * (jurisdiction - allowed[2 * i + 1]))
+        c.every(products[4] - products[0] * products[1])
+        c.every(products[5] - products[2] * products[3])
+        c.every(flag * products[4] * products[5])
+        left = self.bits[0]
+        for i in range(1, TIME_BITS):
+            left = left + (1 << i) * self.bits[i]
+        c.every(flag * (expiry - time - 1 - left))
+        for i in range(DIGEST + 2, WIDTH - 1):
+            c.every(flag * inputs[i])
+        c.every(flag * (inputs[WIDTH - 1] - LEAF))
+
+    def path(self, next_flag: T, next_turn: T, next_inputs: Sequence[T], outputs: Sequence[T]) -> None:
+        """Where the next row's flag is 1: this digest is the left half of the next state, or the right one."""
+        for i in range(DIGEST):
+            turned = next_turn * (next_inputs[DIGEST + i] - next_inputs[i])
+            self.c.transition(next_flag * (next_inputs[i] + turned - outputs[i]))
+
+    def nullifier(self, flag: T, inputs: Sequence[T]) -> None:
+        """Where ``flag`` is 1: a nullifier of this secret."""
+        for i in range(DIGEST):
+            self.c.every(flag * (inputs[i] - self.secret[i]))
+        self.c.every(flag * (inputs[WIDTH - 1] - NULLIFIER))
+
+
+def path_states(
+    permutation: Permutation, leaves: np.ndarray, index: np.ndarray, siblings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is permuted from leaves to roots: uint32[n, depth + 1, 16], the leaves first, and the roots uint32[n, 8].
+
+    leaves:   uint32[n, 16], the leaves' states
+    index:    int64[n], their places
+    siblings: uint32[n, depth, 8], from the leaf's to the one below the root
+    """
+    count, depth = siblings.shape[:2]
+    states = np.empty((count, depth + 1, WIDTH), dtype=np.uint32)
+    states[:, 0] = leaves
+    for level in range(depth):
+        digest = permutation.permute(states[:, level])[:, :DIGEST]
+        right = (index >> level & 1).astype(bool)[:, None]
+        states[:, level + 1, :DIGEST] = np.where(right, siblings[:, level], digest)
+        states[:, level + 1, DIGEST:] = np.where(right, digest, siblings[:, level])
+    return states, permutation.permute(states[:, depth])[:, :DIGEST]
+
+
+def holding_columns(
+    states: np.ndarray, turn: np.ndarray, secret: np.ndarray, left: np.ndarray, allowed: Sequence[int], prime: int
+) -> np.ndarray:
+    """uint32[columns of ``Holding``, rows]: those of a table whose permutations are of states uint32[rows, 16].
+
+    turn, left: int64[rows]; secret: uint32[rows, 8]; left: minutes, less one, that a row's credential is still valid
+    """
+    out = np.empty((Holding.width, len(states)), dtype=np.uint32)
+    out[0], out[1 : 1 + DIGEST] = turn, secret.T
+    differences = [(states[:, DIGEST].astype(np.uint64) + prime - value) % prime for value in filled_up(allowed)]
+    products = [differences[2 * i] * differences[2 * i + 1] % prime for i in range(4)]
+    products += [products[0] * products[1] % prime, products[2] * products[3] % prime]
+    out[1 + DIGEST : 7 + DIGEST] = products
+    out[7 + DIGEST :] = left >> np.arange(TIME_BITS)[:, None] & 1
+    return out
 
 
 class CredentialAir(Air):
@@ -95,17 +201,15 @@ class CredentialAir(Air):
         self.permutation = Permutation(field)
         self.field, self.depth = field, depth
         self.name = f"credential {field} {depth}"
-        # The permutation, 4 flags, a counter, the turn, the secret, products of differences, and bits of time.
-        self.width = self.permutation.width + 4 + 1 + 1 + DIGEST + 6 + TIME_BITS
+        # The permutation, 4 flags, a counter, and what the credential takes.
+        self.width = self.permutation.width + 4 + 1 + Holding.width
 
     def constraints(self, c: Constraints[T]) -> None:
         """See the module."""
         width = self.permutation.width
         inputs, outputs = self.permutation.constrain(c, c.local[:width])
-        flags, (count, turn) = c.local[width : width + 4], c.local[width + 4 : width + 6]
-        secret = c.local[width + 6 : width + 6 + DIGEST]
-        products = c.local[width + 6 + DIGEST : width + 12 + DIGEST]
-        bits = c.local[width + 12 + DIGEST :]
+        flags, count = c.local[width : width + 4], c.local[width + 4]
+        holding = Holding(c, c.local[width + 5 :])
         next_inputs, next_flags = c.next[:WIDTH], c.next[width : width + 4]
         next_count, next_turn = c.next[width + 4 : width + 6]
         root, nullifier = c.public[:DIGEST], c.public[DIGEST : 2 * DIGEST]
@@ -113,7 +217,7 @@ class CredentialAir(Air):
         allowed, time = c.public[2 * DIGEST + APPLICATION : -1], c.public[-1]
 
         # What a row is for: start, then as many levels as the tree has, then the nullifier, then idle to the end.
-        for flag in (*flags, turn, *bits):
+        for flag in flags:
             c.every(flag * (flag - 1))
         c.every(flags[0] + flags[1] + flags[2] + flags[3] - 1)
         c.first(flags[_START] - 1)
@@ -128,41 +232,21 @@ class CredentialAir(Air):
 
         # The secret is one and the same.
         for i in range(DIGEST):
-            c.transition(c.next[width + 6 + i] - secret[i])
-            c.every((flags[_START] + flags[_NULLIFIER]) * (inputs[i] - secret[i]))
+            c.transition(c.next[width + 6 + i] - holding.secret[i])
 
-        # The leaf: a jurisdiction that is allowed, and an expiry that is later than the time.
-        jurisdiction, expiry = inputs[DIGEST], inputs[DIGEST + 1]
-        for i in range(4):
-            c.every(products[i] - (jurisdiction - allowed[2 * i]) * (jurisdiction - allowed[2 * i + 1]))
-        c.every(products[4] - products[0] * products[1])
-        c.every(products[5] - products[2] * products[3])
-        c.every(flags[_START] * products[4] * products[5])
-        left = bits[0]
-        for i in range(1, TIME_BITS):
-            left = left + (1 << i) * bits[i]
-        c.every(flags[_START] * (expiry - time - 1 - left))
-        for i in range(DIGEST + 2, WIDTH - 1):
-            c.every(flags[_START] * inputs[i])
-        c.every(flags[_START] * (inputs[WIDTH - 1] - LEAF))
-
-        # The path: the digest before is the left half of the next state, or the right one.
-        for i in range(DIGEST):
-            turned = next_turn * (next_inputs[DIGEST + i] - next_inputs[i])
-            c.transition(next_flags[_PATH] * (next_inputs[i] + turned - outputs[i]))
-            c.transition(next_flags[_NULLIFIER] * (outputs[i] - root[i]))
-
-        # The nullifier.
+        holding.leaf(flags[_START], inputs, allowed, time)
+        holding.path(next_flags[_PATH], next_turn, next_inputs, outputs)
+        holding.nullifier(flags[_NULLIFIER], inputs)
         for i in range(APPLICATION):
             c.every(flags[_NULLIFIER] * (inputs[DIGEST + i] - application[i]))
-        c.every(flags[_NULLIFIER] * (inputs[WIDTH - 1] - NULLIFIER))
         for i in range(DIGEST):
+            c.transition(next_flags[_NULLIFIER] * (outputs[i] - root[i]))
             c.every(flags[_NULLIFIER] * (outputs[i] - nullifier[i]))
 
     def permute(self, state: Sequence[int]) -> list[int]:
         """The first 8 elements of the permutation of a state."""
-        columns = self.permutation.columns(np.array([state], dtype=np.uint32))
-        return [int(value) for value in columns[-WIDTH : -WIDTH + DIGEST, 0]]
+        permuted = self.permutation.permute(np.array([state], dtype=np.uint32))
+        return [int(value) for value in permuted[0, :DIGEST]]
 
     def nullifier(self, credential: Credential, application: Sequence[int]) -> tuple[int, ...]:
         """That of a credential in an application of 7 elements."""
@@ -183,12 +267,10 @@ class CredentialAir(Air):
             raise UsageError(
                 f"{rows} rows for a tree of {self.depth} levels: it takes {self.depth + 3}, a power of two"
             )
-        prime = self.permutation.instance.field.prime
+        leaf = np.array([credential.state()], dtype=np.uint32)
+        path, _ = path_states(self.permutation, leaf, np.array([index]), siblings[None])
         states = np.zeros((rows, WIDTH), dtype=np.uint32)
-        states[0] = credential.state()
-        for level in range(self.depth):
-            digest, beside = self.permute(states[level].tolist()), siblings[level].tolist()
-            states[level + 1] = [*beside, *digest] if index >> level & 1 else [*digest, *beside]
+        states[: self.depth + 1] = path[0]
         states[self.depth + 1] = [*credential.secret, *membership.application, NULLIFIER]
         width = self.permutation.width
         out = np.zeros((self.width, rows), dtype=np.uint32)
@@ -198,14 +280,10 @@ class CredentialAir(Air):
         out[width + _NULLIFIER, self.depth + 1] = 1
         out[width + _IDLE, self.depth + 2 :] = 1
         out[width + 4] = np.arange(rows)
-        out[width + 5, 1 : self.depth + 1] = [index >> level & 1 for level in range(self.depth)]
-        out[width + 6 : width + 6 + DIGEST] = np.array(credential.secret, dtype=np.uint32)[:, None]
-        allowed = membership.public()[2 * DIGEST + APPLICATION : -1]
-        differences = [(states[:, DIGEST].astype(np.uint64) + prime - value) % prime for value in allowed]
-        products = [differences[2 * i] * differences[2 * i + 1] % prime for i in range(4)]
-        products += [products[0] * products[1] % prime, products[2] * products[3] % prime]
-        out[width + 6 + DIGEST : width + 12 + DIGEST] = products
-        left = max(0, credential.expiry - membership.time - 1)
-        for i in range(TIME_BITS):
-            out[width + 12 + DIGEST + i, 0] = left >> i & 1
+        turn, left = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+        turn[1 : self.depth + 1] = index >> np.arange(self.depth) & 1
+        left[0] = max(0, credential.expiry - membership.time - 1)
+        secret = np.tile(np.array(credential.secret, dtype=np.uint32), (rows, 1))
+        prime = self.permutation.instance.field.prime
+        out[width + 5 :] = holding_columns(states, turn, secret, left, membership.allowed, prime)
         return out

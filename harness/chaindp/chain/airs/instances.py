@@ -9,13 +9,15 @@ import numpy as np
 from chaindp.chain.airs.accounts import AccountTree
 from chaindp.chain.airs.air import Air
 from chaindp.chain.airs.credential import APPLICATION, DIGEST, Credential, CredentialAir, Membership
+from chaindp.chain.airs.credentials import CredentialsAir, Holders
+from chaindp.chain.airs.issuer import IssuerTree
 from chaindp.chain.airs.keccak import LANES, KeccakAir
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
 from chaindp.chain.airs.transfers import TransfersAir
 from chaindp.kernels.fields import FIELDS, random_elements
 from chaindp.kernels.poseidon2 import WIDTH
 
-__all__ = ["Instance", "credential", "keccak", "poseidon2", "transfers"]
+__all__ = ["Instance", "credential", "credentials", "keccak", "poseidon2", "transfers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,27 @@ def transfers(field: str, depth: int, transfers: int, seed: int) -> Instance:
     # As much that an account can always send it again.
     updates = tree.transfer(senders, receivers, rng.integers(0, balances[senders] // transfers + 1))
     return Instance(air, air.table(updates), updates.public())
+
+
+def credentials(
+    field: str, depth: int, count: int, allowed: tuple[int, ...], time: int, least_rows: int, seed: int
+) -> Instance:
+    """The table of ``count`` credentials of one tree, each shown in an application of its own; all conditions are met.
+
+    least_rows: the table has no fewer
+    """
+    air, prime = CredentialsAir(field, depth), FIELDS[field]
+    rng = np.random.Generator(np.random.PCG64([seed, 0x637273]))
+    given = min(2 * count, 1 << depth)
+    secret = random_elements(rng, (given, DIGEST), prime)
+    jurisdiction = rng.choice(np.array(allowed, dtype=np.uint32), given)
+    expiry = (time + 1 + rng.integers(0, 1_000_000, given)).astype(np.uint32)
+    permute = air.permutation.permute
+    tree = IssuerTree(permute(air.leaves(secret, jurisdiction, expiry))[:, :DIGEST], depth, permute)
+    who = rng.integers(0, given, count)
+    application = np.zeros((count, APPLICATION), dtype=np.uint32)
+    application[:, 0] = np.arange(count)
+    holders = Holders(secret[who], jurisdiction[who], expiry[who], who, tree.siblings(who), application)
+    nullifier = permute(air.nullifier_states(holders.secret, application))[:, :DIGEST]
+    table = air.table(holders, allowed, time, air.rows_for(count, least_rows))
+    return Instance(air, table, air.public(tree.root, allowed, time, application, nullifier))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chaindp.chain.airs import loops
 from chaindp.chain.airs.air import Air, Constraints, T
 from chaindp.errors import UsageError
 from chaindp.kernels.poseidon2 import WIDTH, instance_of, round_constants
@@ -54,6 +55,27 @@ class Permutation:
         rounds = self.instance.external_rounds * WIDTH + self.instance.internal_rounds
         self.width = WIDTH + self.instance.external_rounds * WIDTH + self.instance.internal_rounds
         self.width += rounds * (self.cells - 1)
+        rows = (self.constants.first, self.constants.internal, self.constants.last, self.diagonal)
+        self._numbers = (
+            *(np.array(row, dtype=np.uint64) for row in rows),
+            self.instance.exponent,
+            np.uint64(self.instance.field.prime),
+        )
+
+    def permute(self, states: np.ndarray) -> np.ndarray:
+        """uint32[n, 16]: the states uint32[n, 16], permuted one after another: without the columns, and for few."""
+        out = np.empty(states.shape, dtype=np.uint32)
+        loops.permute(np.ascontiguousarray(states, dtype=np.uint32), *self._numbers, out)
+        return out
+
+    def absorb(self, digest: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A running digest uint32[8] that takes in uint32[n, 8]: d = P(d | half), cut to its first 8 elements.
+
+        Returns the states uint32[n, 16] that are permuted, and the digest uint32[8] after the last one.
+        """
+        running, states = digest.astype(np.uint32), np.empty((len(halves), WIDTH), dtype=np.uint32)
+        loops.absorb(running, np.ascontiguousarray(halves, dtype=np.uint32), *self._numbers, states)
+        return states, running
 
     def constrain(self, c: Constraints[T], columns: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
         """Say that ``columns`` are a permutation, in every row; its inputs and outputs, 16 of the columns each."""

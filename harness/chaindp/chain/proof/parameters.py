@@ -68,6 +68,11 @@ class Parameters:
         if self.hash_name not in HASHES:
             raise UsageError(f"hash_name is {self.hash_name!r:.40}, expected one of {', '.join(HASHES)}")
 
+    @property
+    def least_rows(self) -> int:
+        """Of a table: fewer hide nothing from this many queries (``chaindp.chain.proof.shape``)."""
+        return 4 * self.queries + 16 if self.hiding else 2
+
 
 @dataclass(frozen=True, slots=True)
 class Security:
