@@ -69,8 +69,17 @@ def broken(air: Air, table: np.ndarray, public: Sequence[int] = ()) -> list[tupl
         local = table[lane * air.width : (lane + 1) * air.width]
         for rows, values in evaluate(air, local, np.roll(local, -1, axis=1), public):
             found |= {(lane, int(row)) for row in np.flatnonzero((values != 0) & holds_in(rows, table.shape[1]))}
-
     return sorted(found)
+
+
+def breaking(air: Air, tables: np.ndarray, public: Sequence[int] = ()) -> np.ndarray:
+    """bool[n]: which of n tables uint32[n, columns, rows], of one lane, break a constraint where it has to hold."""
+    count, width, rows = tables.shape
+    local, after = (part.transpose(1, 0, 2).reshape(width, -1) for part in (tables, np.roll(tables, -1, axis=2)))
+    found = np.zeros(count, dtype=bool)
+    for kind, values in evaluate(air, local, after, public):
+        found |= ((values.reshape(count, rows) != 0) & holds_in(kind, rows)).any(axis=1)
+    return found
 
 
 def another(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from air_check import broken
+from air_constraints import breaking
 from chaindp.chain.airs import instances
 from chaindp.chain.airs.catalogue import air_named
 from chaindp.chain.airs.credential import DIGEST, LEAF, NULLIFIER, Holding
@@ -82,8 +82,8 @@ def world() -> World:
     return World()
 
 
-def is_broken(air: CredentialsAir, table: np.ndarray, public: list[int]) -> bool:
-    return bool(broken(air, table[None], public)[0])
+def is_breaking(air: CredentialsAir, table: np.ndarray, public: list[int]) -> bool:
+    return bool(breaking(air, table[None], public)[0])
 
 
 # what the table is ----------------------------------------------------------------------------------------------------
@@ -117,13 +117,13 @@ def test_digest_root_and_nullifiers_are_what_the_module_says(field: str) -> None
         nullifier = p(holders.secret[i], holders.application[i], [NULLIFIER])
         digest = p(p(digest, holders.application[i], [TAG]), nullifier)
     assert world.public(holders) == [*level[0], *ALLOWED, *[ALLOWED[-1]] * 5, NOW, COUNT, *digest]
-    assert not is_broken(air, world.table(holders), world.public(holders))
+    assert not is_breaking(air, world.table(holders), world.public(holders))
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 8), (1, 64), (2, 16), (4, 32), (4, 64)])
 def test_tables_of_all_lengths_hold(world: World, count: int, rows: int) -> None:
     holders = world.holders((0, 1, 2, 1)[:count], (7, 7, 8, 9)[:count])
-    assert not is_broken(world.air, world.table(holders, rows), world.public(holders))
+    assert not is_breaking(world.air, world.table(holders, rows), world.public(holders))
 
 
 @pytest.mark.parametrize("field", FIELD_NAMES)
@@ -131,11 +131,11 @@ def test_a_table_without_idle_rows_holds_and_is_held(field: str) -> None:
     """Its last row is one that absorbs: the digest after it is the public one."""
     instance = instances.credentials(field, 4, 4, ALLOWED, NOW, 2, 5)
     assert instance.table.shape[1] == 32
-    assert not is_broken(instance.air, instance.table, instance.public)  # type: ignore[arg-type]
+    assert not is_breaking(instance.air, instance.table, instance.public)  # type: ignore[arg-type]
     for i in range(DIGEST):
         wrong = list(instance.public)
         wrong[-1 - i] ^= 1
-        assert is_broken(instance.air, instance.table, wrong)  # type: ignore[arg-type]
+        assert is_breaking(instance.air, instance.table, wrong)  # type: ignore[arg-type]
 
 
 def test_the_tree_is_that_of_all_its_leaves_with_empty_ones() -> None:
@@ -191,8 +191,10 @@ def test_every_cell_is_held(world: World) -> None:
         every = np.arange(air.width)
         flipped[every, every, row] = table[:, row] ^ 1
         other[every, every, row] = (table[:, row] + 12_345) % FIELDS[air.field].prime
-        assert broken(air, other, public)[[column for column in every if (name, int(column)) != ("idle", at + 6)]].all()
-        loose |= {(name, int(column)) for column in np.flatnonzero(~broken(air, flipped, public))}
+        assert breaking(air, other, public)[
+            [column for column in every if (name, int(column)) != ("idle", at + 6)]
+        ].all()
+        loose |= {(name, int(column)) for column in np.flatnonzero(~breaking(air, flipped, public))}
     assert loose == unconstrained(air)
 
 
@@ -205,7 +207,7 @@ def test_first_and_last_rows_are_held(world: World) -> None:
         changed = np.tile(table, (air.width, 1, 1))
         every = np.arange(air.width)
         changed[every, every, row] = (table[:, row] + 12_345) % FIELDS[air.field].prime
-        found = broken(air, changed, public)
+        found = breaking(air, changed, public)
         assert found[sorted(lasting)].all()
         assert found[at : at + 6].all()
 
@@ -282,7 +284,7 @@ class Forger:
 
     def is_refused(self) -> bool:
         table = self.table()
-        return is_broken(self.air, table, self.public)
+        return is_breaking(self.air, table, self.public)
 
 
 def test_the_forger_makes_what_holds_when_it_does_not_cheat(world: World) -> None:
@@ -414,7 +416,7 @@ def test_a_row_has_one_role_and_its_own(world: World) -> None:
                 wrong[at + role, row] = kept
                 wrong[at + other, row] = 1 if other != role else 0
                 others.append(wrong)
-    assert broken(world.air, np.array(others), public).all()
+    assert breaking(world.air, np.array(others), public).all()
 
 
 def test_a_list_that_is_not_the_one_shown_is_refused(world: World) -> None:
@@ -427,16 +429,16 @@ def test_a_list_that_is_not_the_one_shown_is_refused(world: World) -> None:
         world.holders((0, 1, 2, 1, 1), (7, 7, 8, 9, 9)),
         world.holders((0, 1, 2, 3)),
     ]
-    assert not is_broken(air, table, public)
+    assert not is_breaking(air, table, public)
     for other in others:
-        assert is_broken(air, table, world.public(other))
+        assert is_breaking(air, table, world.public(other))
     for at in range(len(public)):
         wrong = list(public)
         wrong[at] += 1
-        assert is_broken(air, table, wrong), at
+        assert is_breaking(air, table, wrong), at
     fewer = list(public)
     fewer[-DIGEST - 1] -= 1
-    assert is_broken(air, table, fewer)
+    assert is_breaking(air, table, fewer)
 
 
 def test_conditions_that_are_not_met_are_refused(world: World) -> None:
@@ -444,7 +446,7 @@ def test_conditions_that_are_not_met_are_refused(world: World) -> None:
     for who, time, holds in ((4, NOW, False), (5, NOW, False), (5, NOW - 1, True), (2, NOW, True), (2, NOW - 1, False)):
         holders = world.holders((0, who), (7, 7))
         table = world.air.table(holders, ALLOWED, time)
-        assert is_broken(world.air, table, world.public(holders, time)) != holds, (who, time)
+        assert is_breaking(world.air, table, world.public(holders, time)) != holds, (who, time)
 
 
 def test_a_credential_that_is_not_in_the_tree_is_refused(world: World) -> None:
@@ -457,7 +459,7 @@ def test_a_credential_that_is_not_in_the_tree_is_refused(world: World) -> None:
         {"siblings": holders.siblings ^ np.uint32(1)},
     ):
         wrong = replace(holders, **change)  # type: ignore[arg-type]
-        assert is_broken(world.air, world.table(wrong), world.public(wrong)), change.keys()
+        assert is_breaking(world.air, world.table(wrong), world.public(wrong)), change.keys()
 
 
 # proofs ---------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from air_check import broken
+from air_constraints import breaking
 from chaindp.chain.codec.transactions import decode_transactions, recover_senders
 from chaindp.chain.execution.revm import RevmExecutor
 from chaindp.chain.state import State
@@ -159,7 +159,7 @@ def test_one_proof_says_what_the_claims_of_the_block_say(credentials: Credential
         for half in ([*application[:7], 3], nullifier):
             digest = golden_permutation([*digest, *half], "koalabear")[:8]
     assert list(statement.public)[-9:] == [len(rows), *digest]
-    assert not broken(job.air, job.table[None], job.public)[0]
+    assert not breaking(job.air, job.table[None], job.public)[0]
     # Made again, at another level, it is the same; and of other transactions it has another seed.
     (again,) = credentials.proof_jobs(claims)
     assert again.seed == job.seed and np.array_equal(again.table, job.table)
@@ -179,7 +179,7 @@ def test_a_nullifier_that_is_not_the_senders_makes_no_table_that_holds(
     data = claims.data.item(int(rows[0]))
     stolen = with_data(claims, int(rows[0]), data[:36] + words[1, 1].tobytes())
     (job,) = credentials.proof_jobs(stolen)
-    assert broken(job.air, job.table[None], job.public)[0]
+    assert breaking(job.air, job.table[None], job.public)[0]
 
 
 def test_a_large_block_has_several_proofs(
