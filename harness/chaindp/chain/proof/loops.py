@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaindp.chain.proof.program import ADD, CONSTRAIN, MUL, SUB
+from chaindp.chain.proof.program import ADD, CONSTRAIN, MUL, MUL_ADD, SUB, SUM
 from chaindp.kernels.compilation import compiled
 
 __all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers", "turn", "weighted_columns"]
@@ -37,6 +37,15 @@ def _product(a, b, p, negative):  # type: ignore[no-untyped-def]
 
 
 _product = compiled(_product, error_model="numpy")
+
+
+def _sum(a, b, p):  # type: ignore[no-untyped-def]
+    """The canonical sum of canonical a and b."""
+    total = np.uint32(a + b)
+    return min(total, np.uint32(total - p))
+
+
+_sum = compiled(_sum, error_model="numpy")
 
 
 def _reduced(low, high, p):  # type: ignore[no-untyped-def]
@@ -239,9 +248,9 @@ def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, we
                 target = code[step, 1] * BLOCK
                 a = slot[code[step, 2] * BLOCK :][:BLOCK]
                 b = slot[code[step, 3] * BLOCK :][:BLOCK]
+                c = slot[code[step, 4] * BLOCK :][:BLOCK]
+                d = slot[code[step, 5] * BLOCK :][:BLOCK]
                 if operation == CONSTRAIN:
-                    c = slot[code[step, 4] * BLOCK :][:BLOCK]
-                    d = slot[code[step, 5] * BLOCK :][:BLOCK]
                     _add_weighted(a, b, c, d, weights[lane, group], sums[code[step, 1]])
                     group += 1
                     continue
@@ -249,10 +258,15 @@ def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, we
                 if operation == MUL:
                     for k in range(BLOCK):
                         result[k] = _product(a[k], b[k], p, negative)
+                elif operation == MUL_ADD:
+                    for k in range(BLOCK):
+                        result[k] = _sum(_product(a[k], b[k], p, negative), c[k], p)
                 elif operation == ADD:
                     for k in range(BLOCK):
-                        total = np.uint32(a[k] + b[k])
-                        result[k] = min(total, np.uint32(total - p))
+                        result[k] = _sum(a[k], b[k], p)
+                elif operation == SUM:
+                    for k in range(BLOCK):
+                        result[k] = _sum(_sum(a[k], b[k], p), _sum(c[k], d[k], p), p)
                 elif operation == SUB:
                     for k in range(BLOCK):
                         total = np.uint32(a[k] - b[k])
@@ -265,8 +279,7 @@ def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, we
                     # The values were in Montgomery form, so that a product with a canonical selector leaves it.
                     value = _reduced(sums[kind, low + k], sums[kind, high + k], p)
                     value = _product(value, selectors[kind, begin + k], p, negative)
-                    total = np.uint32(total + value)
-                    total = min(total, np.uint32(total - p))
+                    total = _sum(total, value, p)
                 out[begin + k, part] = total
 
 

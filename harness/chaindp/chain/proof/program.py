@@ -18,10 +18,12 @@ from chaindp.chain.airs import Air, Constraints, Rows
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS
 
-__all__ = ["ADD", "CONSTRAIN", "GROUP", "MUL", "SUB", "Program", "compile_air"]
+__all__ = ["ADD", "CONSTRAIN", "GROUP", "MUL", "MUL_ADD", "SUB", "SUM", "Program", "compile_air"]
 
-ADD, SUB, MUL, CONSTRAIN = range(4)
-"""Operations: ``out = a + b``, ``a - b``, ``a b``; and four constraints: a, b, c, d are zero in the rows of a kind."""
+ADD, SUB, MUL, MUL_ADD, SUM, CONSTRAIN = range(6)
+"""Operations: ``out = a + b``, ``a - b``, ``a b``, ``a b + c``, ``a + b + c + d``; and four constraints: a, b, c, d are
+zero in the rows of a kind.
+"""
 
 GROUP = 4
 """Constraints that are added up at once."""
@@ -143,8 +145,48 @@ def compile_air(air: Air) -> Program:
     return _allocate(graph, air, [(rows, zero.number) for rows, zero in said.found], degree)
 
 
+Step = tuple[int, tuple[int, ...]]
+"""An operation, and the nodes that it reads."""
+
+
+def _fused(graph: _Graph, roots: Sequence[int]) -> dict[int, Step]:
+    """What is computed for ``roots``, by number. A sum or a product that only one sum reads is a part of that one: what
+    is not written to memory need not be read again.
+    """
+    uses = Counter(roots)
+    stack, seen = list(roots), set(roots)
+    while stack:
+        operation, *operands = graph.nodes[stack.pop()]
+        if isinstance(operation, int):
+            uses.update(operands)
+            stack += [one for one in set(operands) if one not in seen]
+            seen.update(operands)
+
+    def inner(operands: Sequence[int], operation: int) -> int | None:
+        return next((one for one in operands if graph.nodes[one][0] == operation and uses[one] == 1), None)
+
+    steps: dict[int, Step] = {}
+    for node in seen:
+        operation, *operands = graph.nodes[node]
+        if not isinstance(operation, int):
+            continue
+        if operation == ADD and (product := inner(operands, MUL)) is not None:
+            operands.remove(product)
+            steps[node] = MUL_ADD, (*graph.nodes[product][1:], *operands)
+            continue
+        while operation == ADD and len(operands) < 4 and (part := inner(operands, ADD)) is not None:
+            operands.remove(part)
+            operands += graph.nodes[part][1:]
+        if len(operands) > 2:
+            operation = SUM
+            operands += [graph.leaf("constant", 0, 0).number] * (4 - len(operands))
+        steps[node] = operation, tuple(operands)
+    return steps
+
+
 def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: int) -> Program:
     """Put the graph in order, constraint by constraint, and its values into slots."""
+    steps = _fused(graph, [root for _, root in found])
     order: list[int] = []
     reads: Counter[int] = Counter()
     seen: set[int] = set()
@@ -153,17 +195,17 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
         stack = [root]
         while stack:
             top = stack[-1]
-            operation, a, b = graph.nodes[top]
-            if top in seen or not isinstance(operation, int):
+            if top in seen or top not in steps:
                 stack.pop()
                 continue
-            missing = [one for one in (a, b) if one not in seen and isinstance(graph.nodes[one][0], int)]
+            operands = steps[top][1]
+            missing = [one for one in operands if one not in seen and one in steps]
             if missing:
                 stack += missing
                 continue
             seen.add(top)
             stack.pop()
-            reads.update((a, b))
+            reads.update(operands)
             order.append(top)
         reads[root] += 1
         order.append(-1 - number)
@@ -171,7 +213,7 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
     constants: dict[int, int] = {}
     reads_next = False
     for item in order:
-        for one in (found[-1 - item][1],) if item < 0 else graph.nodes[item][1:]:
+        for one in (found[-1 - item][1],) if item < 0 else steps[item][1]:
             kind, value, _ = graph.nodes[one]
             if kind == "constant":
                 constants.setdefault(value, len(constants))
@@ -217,15 +259,15 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
             if len(waiting[rows]) == GROUP:
                 state(rows)
             continue
-        operation, a, b = graph.nodes[item]
-        places = slot(a), slot(b)
+        operation, operands = steps[item]
+        places = [slot(one) for one in operands]
         # Not one that is read in the same instruction: its loop would not be made of vector instructions.
         if not free:
             free.append(top_slot)
             top_slot += 1
         slots[item] = free.pop()
-        code.append((int(operation), slots[item], *places, 0, 0))  # type: ignore[call-overload]
-        release((a, b))
+        code.append((operation, slots[item], *places, *[0] * (4 - len(places))))
+        release(operands)
     for rows in Rows:
         if waiting[rows]:
             state(rows)
