@@ -176,7 +176,7 @@ def _quartic(values: Sequence[int] | np.ndarray) -> Quartic:
 
 
 class _Cell:
-    """An element of the extension as an AIR computes with it."""
+    """An element of the extension as an AIR computes with it. Sums are reduced when they are multiplied, not before."""
 
     __slots__ = ("extension", "value")
 
@@ -184,20 +184,24 @@ class _Cell:
         self.extension, self.value = extension, value
 
     def __add__(self, other: _Cell | int) -> _Cell:
-        a = self.value
+        a0, a1, a2, a3 = self.value
         if isinstance(other, int):
-            return _Cell(self.extension, ((a[0] + other) % self.extension.prime, a[1], a[2], a[3]))
-        return _Cell(self.extension, self.extension.plus(a, other.value))
+            return _Cell(self.extension, (a0 + other, a1, a2, a3))
+        b0, b1, b2, b3 = other.value
+        return _Cell(self.extension, (a0 + b0, a1 + b1, a2 + b2, a3 + b3))
 
     __radd__ = __add__
 
     def __sub__(self, other: _Cell | int) -> _Cell:
+        a0, a1, a2, a3 = self.value
         if isinstance(other, int):
-            return self + -other
-        return _Cell(self.extension, self.extension.minus(self.value, other.value))
+            return _Cell(self.extension, (a0 - other, a1, a2, a3))
+        b0, b1, b2, b3 = other.value
+        return _Cell(self.extension, (a0 - b0, a1 - b1, a2 - b2, a3 - b3))
 
     def __rsub__(self, other: int) -> _Cell:
-        return _Cell(self.extension, self.extension.minus((other, 0, 0, 0), self.value))
+        a0, a1, a2, a3 = self.value
+        return _Cell(self.extension, (other - a0, -a1, -a2, -a3))
 
     def __mul__(self, other: _Cell | int) -> _Cell:
         a, p = self.value, self.extension.prime
