@@ -277,6 +277,7 @@ def test_what_verilator_finds_by_itself_has_to_be_named(tmp_path: Path) -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.slow
 def test_an_include_file_of_an_absolute_name_is_hashed(tmp_path: Path) -> None:
     body = tmp_path / "body.svh"
     rtl = (RTL / "wires.sv").read_text()

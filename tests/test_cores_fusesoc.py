@@ -313,7 +313,7 @@ def test_without_pyyaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_files(write(folder, GOOD))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 40), st.text(max_size=6))
 def test_a_file_with_a_piece_replaced_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, at: int, length: int, text: str
