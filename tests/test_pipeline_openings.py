@@ -1,4 +1,4 @@
-"""The stage ``prove`` and its audit: every account that a block changed, opened under that block's own state root."""
+"""The stage ``prove`` and its audit: every account that a block touched, opened under that block's own state root."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chaindp.pipeline.live import THREADS
 from chaindp.pipeline.observed import Observed
 from chaindp.pipeline.passes import PassResult
 from chaindp.pipeline.run import RunConfig, measure_run
-from chaindp.pipeline.stages import Chain
+from chaindp.pipeline.stages import Chain, _touched
 from chaindp.plugins import load_plugins
 from chaindp.results.table import SampleTable
 from trie_reference import keccak256
@@ -46,8 +46,12 @@ def test_every_account_that_a_block_changed_is_opened_under_its_own_root(
         proofs, diff = block.account_proofs, block.diff
         assert proofs is not None and diff is not None and block.batch is not None and block.batch.sender is not None
         assert proofs.root == block.state_root
-        assert proofs.account_proofs.count == len(diff.address)
-        opened = [verify_account(block.state_root, eip1186(proofs, row), keccak256) for row in range(len(diff.address))]
+        count = proofs.account_proofs.count
+        opened = [verify_account(block.state_root, eip1186(proofs, row), keccak256) for row in range(count)]
+        touched = {address.tobytes() for part in (diff.address, block.batch.sender, block.batch.to) for address in part}
+        assert len(opened) == len(touched) and {one.address for one in opened} == touched
+        # Those that changed come first, in their order.
+        opened = opened[: len(diff.address)]
         assert [one.address for one in opened] == [address.tobytes() for address in diff.address]
         assert [one.nonce for one in opened] == diff.nonce.tolist()
         assert b"".join(one.balance.to_bytes(32, "big") for one in opened) == diff.balance.tobytes()
@@ -131,3 +135,13 @@ def test_the_audit_refuses_openings_that_do_not_hold(passes: dict[int, PassResul
     for block, message in _wrong(first, second):
         with pytest.raises(CheckFailed, match=f"block 0: the opening of account 0x[0-9a-f]{{40}} {message}"):
             audit_proofs([block])
+
+
+def test_what_is_touched_and_not_changed_is_opened_after_the_rest(passes: dict[int, PassResult]) -> None:
+    batch = passes[0].blocks[0].batch
+    assert batch is not None and batch.sender is not None
+    changed = np.ascontiguousarray(batch.sender[[5, 2, 5]][:2])
+    touched = _touched(changed, batch)
+    assert touched[:2].tobytes() == changed.tobytes()
+    others = {row.tobytes() for row in np.concatenate([batch.sender, batch.to[~batch.creates]])}
+    assert len(touched) == len(others) and {row.tobytes() for row in touched} == others

@@ -113,7 +113,7 @@ def _audit_accounts(block: BlockInFlight) -> None:
     if proofs is None or diff is None:
         return
     digest = functools.cache(golden_keccak256)  # the proofs of a block share their upper nodes
-    for row in _some(proofs.account_proofs.count, ACCOUNTS_CHECKED):
+    for row in _some(len(diff.address), ACCOUNTS_CHECKED):
         where = f"block {block.index}: the opening of account 0x{diff.address[row].tobytes().hex()}"
         try:
             opened = verify_account(block.state_root, eip1186(proofs, row), digest)

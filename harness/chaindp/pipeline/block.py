@@ -85,7 +85,7 @@ class BlockInFlight:
     node_digests: np.ndarray | None = None
     node_encodings: Ragged | None = None
     # prove
-    account_proofs: StateProofs | None = None  # of the rows of ``diff``
+    account_proofs: StateProofs | None = None  # of the rows of ``diff``, and of accounts touched otherwise
     proof_root: bytes = b""
     proof_leaves: np.ndarray | None = None
     proof_paths: np.ndarray | None = None

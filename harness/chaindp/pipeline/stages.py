@@ -307,7 +307,7 @@ class Chain:
     # prove ------------------------------------------------------------------------------------------------------------
 
     def prove(self, block: BlockInFlight) -> int:
-        """Open every account that the block changed, under its state root; commit to its receipts in a binary Merkle
+        """Open every account that the block touched, under its state root; commit to its receipts in a binary Merkle
         tree, and open the path of every transaction; make the STARKs that the workload asks for.
         """
         kernels = self._kernels[Stage.PROVE]
@@ -315,7 +315,7 @@ class Chain:
         assert block.diff is not None
         assert block.receipt_encodings is not None
         assert block.batch is not None
-        block.account_proofs = self._state.prove(block.diff.address, kernels)
+        block.account_proofs = self._state.prove(_touched(block.diff.address, block.batch), kernels)
         if block.account_proofs.root != block.state_root:
             raise CheckFailed(
                 f"block {block.index}: the state has left this block's root before its accounts were opened"
@@ -340,6 +340,13 @@ class Chain:
         accounts = reader.accounts(addresses)
         values = reader.storage(slots.address, slots.slot)
         return accounts, StorageCells(slots.address, slots.slot, values), _codes(reader, accounts)
+
+
+def _touched(changed: np.ndarray, batch: TransactionBatch) -> np.ndarray:
+    """Accounts uint8[N,20], each once: the changed ones, in their order, and senders and recipients that are not."""
+    assert batch.sender is not None
+    addresses = np.concatenate([changed, batch.sender, batch.to[~batch.creates]])
+    return np.ascontiguousarray(addresses[np.sort(KeyTable(20).add_new(addresses))])
 
 
 def _codes(reader: StateReader, accounts: Accounts) -> dict[bytes, bytes]:
