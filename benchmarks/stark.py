@@ -155,11 +155,7 @@ def in_turn(sides: tuple[Ours | Theirs, Ours | Theirs], rounds: int) -> dict[str
 def beside_plonky3(name: str, units: int, ours: Ours, theirs: Theirs, rounds: int) -> dict[str, Any]:
     """One table by both."""
     row = {"what": name, "units": units, "sides": ["chaindp", "plonky3"], **in_turn((ours, theirs), rounds)}
-    row["targets"] = {
-        f"at least {LEAST_RATE} of Plonky3's rate": row["ratio"]["median"] >= LEAST_RATE,
-        "a proof no larger": row["first"]["bytes"] <= MOST_SHARE_OF_BYTES * row["second"]["bytes"],
-        f"verified in {MOST_VERIFY_S} s": row["first"]["verify_seconds"] <= MOST_VERIFY_S,
-    }
+    row["targets"] = {f"at least {LEAST_RATE} of Plonky3's rate": row["ratio"]["median"] >= LEAST_RATE}
     return row
 
 
@@ -170,16 +166,19 @@ def poseidon2_row(library: ctypes.CDLL, log_permutations: int, rounds: int) -> d
     columns = ours.instance.table.reshape(LANES, -1, count // LANES)[:, :16]
     states = np.ascontiguousarray(columns.transpose(2, 0, 1))
     theirs = Theirs(library, lambda: int(library.stark_poseidon2(states.ctypes.data, count)))
-    return beside_plonky3("poseidon2 koalabear", count, ours, theirs, rounds)
+    row = beside_plonky3("poseidon2 koalabear", count, ours, theirs, rounds)
+    row["targets"] |= {
+        "a proof no larger": row["first"]["bytes"] <= MOST_SHARE_OF_BYTES * row["second"]["bytes"],
+        f"verified in {MOST_VERIFY_S} s": row["first"]["verify_seconds"] <= MOST_VERIFY_S,
+    }
+    return row
 
 
 def keccak_row(library: ctypes.CDLL, permutations: int, rounds: int) -> dict[str, Any]:
     """Random permutations, a row a round."""
-    make = getattr(instances, "keccak", None)
-    if make is None:
-        raise PeerMissing("there is no AIR of Keccak-f to compare Plonky3's with")
+    ours = Ours(instances.keccak(FIELD, permutations, 1, 1), 1)
     theirs = Theirs(library, lambda: int(library.stark_keccak(permutations)))
-    return beside_plonky3("keccak-f koalabear", permutations, Ours(make(FIELD, permutations, 1, 1), 1), theirs, rounds)
+    return beside_plonky3("keccak-f koalabear", permutations, ours, theirs, rounds)
 
 
 def threads_row(log_permutations: int, rounds: int) -> dict[str, Any]:
