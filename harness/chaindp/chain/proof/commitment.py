@@ -62,6 +62,7 @@ def commit(
     step = max(loops.TURNED, _AT_ONCE // (4 * width) // loops.TURNED * loops.TURNED)
     for start in range(0, count, step):
         stop = min(start + step, count)
+        # Each time new ones: who accounts for the calls may keep what they were given.
         rows = np.empty((stop - start, width + salts.shape[1]), dtype=np.uint32)
 
         def work(first: int, last: int, start: int = start, rows: np.ndarray = rows) -> None:

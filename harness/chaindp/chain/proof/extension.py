@@ -1,4 +1,4 @@
-"""The extension of degree 4 that challenges are drawn from, as the prover computes in it: one element at a time.
+"""The extension of degree 4 that challenges are drawn from, as the prover computes in it.
 
 F[X] / (X^4 - w), w as the field states it. An element is four canonical coefficients, the constant one first.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chaindp.chain.proof import loops
 from chaindp.kernels.fields import FIELDS, Field
 
 __all__ = ["Arithmetic", "Extension"]
@@ -83,16 +84,12 @@ class Arithmetic:
 
     def inner(self, weights: np.ndarray, values: np.ndarray) -> Extension:
         """The sum of products of two columns of elements, uint32[n, 4] each."""
-        total: Extension = (0, 0, 0, 0)
-        for a, b in zip(weights.tolist(), values.tolist(), strict=True):
-            total = self.add(total, self.multiply(tuple(a), tuple(b)))
-        return total
+        out = np.empty(4, dtype=np.uint64)
+        loops.inner_product(weights, values, self.w, self.field.prime, out)
+        return (int(out[0]), int(out[1]), int(out[2]), int(out[3]))
 
     def powers(self, base: Extension, count: int) -> np.ndarray:
         """uint32[count, 4]: 1, base, base^2, ..."""
         out = np.empty((count, 4), dtype=np.uint32)
-        value: Extension = (1, 0, 0, 0)
-        for i in range(count):
-            out[i] = value
-            value = self.multiply(value, base)
+        loops.element_powers(np.array(base, dtype=np.uint64), self.w, self.field.prime, out)
         return out

@@ -12,10 +12,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from chaindp.chain.proof.program import ADD, CONSTRAIN, MUL, MUL_ADD, SUB, SUM
+from chaindp.chain.proof.program import ADD, CONSTRAIN, LOAD, MUL, MUL_ADD, SUB, SUM
 from chaindp.kernels.compilation import compiled
 
-__all__ = ["add_quotients", "constrain", "evaluate_columns", "inverses", "powers", "turn", "weighted_columns"]
+__all__ = [
+    "add_quotients",
+    "constrain",
+    "element_powers",
+    "evaluate_columns",
+    "inner_product",
+    "inverses",
+    "powers",
+    "turn",
+    "weighted_columns",
+]
 
 BLOCK = 512
 """Rows that are worked on at once: a few hundred registers of them stay in the second-level cache."""
@@ -61,10 +71,13 @@ def _turn(columns, start, stop, rows):  # type: ignore[no-untyped-def]
     """rows[i, j] = columns[j, start + i], for i below stop - start: uint32[n, w or more] of uint32[w, n or more]."""
     whole = (stop - start) // TURNED * TURNED
     for begin in range(0, whole, TURNED):
+        # Indices into parts that are no sums need not be asked whether they are negative.
+        part = rows[begin : begin + TURNED]
         for j in range(len(columns)):
+            column = columns[j][start + begin : start + begin + TURNED]
             # A constant number of steps is laid out one after another.
             for k in range(TURNED):
-                rows[begin + k, j] = columns[j, start + begin + k]
+                part[k, j] = column[k]
     for j in range(len(columns)):
         for k in range(whole, stop - start):
             rows[k, j] = columns[j, start + k]
@@ -212,7 +225,7 @@ def _load(source, start, stride, shift, p, negative, squared, target):  # type: 
 _load = compiled(_load, error_model="numpy")
 
 
-def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, weights, selectors, slots, start, stop, p, negative, squared, out):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
+def _constrain(code, fixed, columns, width, lanes, shift, stride, weights, selectors, slots, start, stop, p, negative, squared, out):  # type: ignore[no-untyped-def] # fmt: skip # noqa: E501
     """out[i] = the sum over all constraints of challenge, selector and value, in row ``i stride``, from start to stop.
 
     code:      int32[instructions, 6], of ``Program``
@@ -224,8 +237,6 @@ def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, we
     squared:   R^2 modulo p
     out:       uint32[m, 4]
     """
-    base = len(fixed) * BLOCK
-    next_base = base + width * BLOCK
     # Rows of BLOCK elements. Indices into one array cost less than an array a row.
     slot = np.empty(slots * BLOCK, dtype=np.uint32)
     for i in range(len(fixed)):
@@ -236,16 +247,14 @@ def _constrain(code, fixed, columns, width, lanes, reads_next, shift, stride, we
         count = min(BLOCK, stop - begin)
         sums[:] = np.uint64(0)
         for lane in range(lanes):
-            for column in range(width):
-                source, at = columns[lane * width + column], column * BLOCK
-                _load(source, begin, stride, 0, p, negative, squared, slot[base + at : base + at + count])
-                if reads_next:
-                    at += next_base
-                    _load(source, begin, stride, shift, p, negative, squared, slot[at : at + count])
             group = 0
             for step in range(len(code)):
                 operation = code[step, 0]
                 target = code[step, 1] * BLOCK
+                if operation == LOAD:
+                    source, later = columns[lane * width + code[step, 2]], code[step, 3] * shift
+                    _load(source, begin, stride, later, p, negative, squared, slot[target : target + count])
+                    continue
                 a = slot[code[step, 2] * BLOCK :][:BLOCK]
                 b = slot[code[step, 3] * BLOCK :][:BLOCK]
                 c = slot[code[step, 4] * BLOCK :][:BLOCK]
@@ -300,11 +309,42 @@ def _times(a0, a1, a2, a3, b0, b1, b2, b3, w, p):  # type: ignore[no-untyped-def
 _times = compiled(_times, error_model="numpy")
 
 
-def _add_quotients(values, points, z, value, factor, w, p, norms, out):  # type: ignore[no-untyped-def]
+def _element_powers(base, w, p, out):  # type: ignore[no-untyped-def]
+    """out[i] = base^i: uint32[n, 4]; base: uint64[4], an extension element."""
+    w, p = np.uint64(w), np.uint64(p)
+    a0, a1, a2, a3 = np.uint64(1), np.uint64(0), np.uint64(0), np.uint64(0)
+    for i in range(len(out)):
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = a0, a1, a2, a3
+        a0, a1, a2, a3 = _times(a0, a1, a2, a3, base[0], base[1], base[2], base[3], w, p)
+
+
+element_powers = compiled(_element_powers, error_model="numpy")
+
+
+def _inner_product(a, b, w, p, out):  # type: ignore[no-untyped-def]
+    """The sum of a[i] b[i] into ``out``: uint64[4] of uint32[n, 4], extension elements."""
+    w, p = np.uint64(w), np.uint64(p)
+    out[:] = np.uint64(0)
+    for i in range(len(a)):
+        a0, a1, a2, a3 = np.uint64(a[i, 0]), np.uint64(a[i, 1]), np.uint64(a[i, 2]), np.uint64(a[i, 3])
+        b0, b1, b2, b3 = np.uint64(b[i, 0]), np.uint64(b[i, 1]), np.uint64(b[i, 2]), np.uint64(b[i, 3])
+        t0, t1, t2, t3 = _times(a0, a1, a2, a3, b0, b1, b2, b3, w, p)
+        # Fewer than 2^33 elements.
+        out[0] += t0
+        out[1] += t1
+        out[2] += t2
+        out[3] += t3
+    for part in range(4):
+        out[part] %= p
+
+
+inner_product = compiled(_inner_product, error_model="numpy")
+
+
+def _add_quotients(values, points, z, value, factor, w, p, out):  # type: ignore[no-untyped-def]
     """out[i] += factor (values[i] - value) / (points[i] - z): what is a polynomial where ``value`` is that at z.
 
     values, out: uint32[n, 4]; points: uint32[n]; z, value, factor: uint64[4]; z is not in the field itself
-    norms: uint32[2, n], to work in
 
     With X^4 = w and Y = X^2, x - z = even(Y) + X odd(Y). Its product with even - X odd is even^2 - Y odd^2 = c + d Y,
     and that one's with c - d Y is c^2 - w d^2, an element of the field: those are inverted all at once.
@@ -313,6 +353,7 @@ def _add_quotients(values, points, z, value, factor, w, p, norms, out):  # type:
     d1, d2, d3 = (p - z[1]) % p, (p - z[2]) % p, (p - z[3]) % p
     c_rest = (d2 * d2 % p * w + two * (p - d1 * d3 % p) % p * w) % p
     d_rest = (p - (d1 * d1 + d3 * d3 % p * w) % p) % p
+    norms = np.empty((2, len(points)), dtype=np.uint32)
     for i in range(len(points)):
         d0 = (np.uint64(points[i]) + p - z[0]) % p
         c, d = (d0 * d0 + c_rest) % p, (two * d0 * d2 + d_rest) % p

@@ -1,8 +1,8 @@
 """The constraints of an AIR as a program: an instruction a vector operation on a block of rows.
 
-The AIR runs once over symbols. Equal subexpressions are one; a register holds a value from the instruction that makes
-it to the last one that reads it, so a block's registers stay in the cache. The program runs as it is: no AIR needs a
-compiler, and a backend needs one loop (``chaindp.chain.proof.loops.constrain``) for all of them.
+The AIR runs once over symbols. Equal subexpressions are one; a register holds a cell or a value from the instruction
+that loads or makes it to the last one that reads it, so a block's registers stay in the cache. The program runs as it
+is: no AIR needs a compiler, and a backend needs one loop (``chaindp.chain.proof.loops.constrain``) for all of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from chaindp.chain.airs import Air, Constraints, Rows
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS
 
-__all__ = ["ADD", "CONSTRAIN", "GROUP", "MUL", "MUL_ADD", "SUB", "SUM", "Program", "compile_air"]
+__all__ = ["ADD", "CONSTRAIN", "GROUP", "LOAD", "MUL", "MUL_ADD", "SUB", "SUM", "Program", "compile_air"]
 
-ADD, SUB, MUL, MUL_ADD, SUM, CONSTRAIN = range(6)
-"""Operations: ``out = a + b``, ``a - b``, ``a b``, ``a b + c``, ``a + b + c + d``; and four constraints: a, b, c, d are
-zero in the rows of a kind.
+ADD, SUB, MUL, MUL_ADD, SUM, CONSTRAIN, LOAD = range(7)
+"""Operations: ``out = a + b``, ``a - b``, ``a b``, ``a b + c``, ``a + b + c + d``; four constraints: a, b, c, d are
+zero in the rows of a kind; and ``out`` is column a in the row, or where b is 1 in the next one.
 """
 
 GROUP = 4
@@ -33,8 +33,7 @@ GROUP = 4
 class Program:
     """What to do with a block of rows of one lane.
 
-    Slots, each of a row of values: first the constants, then the public values, the columns of the row, those of the
-    next one where ``reads_next``, and then registers.
+    Slots, each of a row of values: first the constants, then the public values, and then registers.
 
     code:       int32[instructions, 6]: operation, out or kind of rows, a, b, c, d
     groups:     int32[groups, 4]: the constraints' numbers of each CONSTRAIN, in order; -1 where there are fewer
@@ -49,7 +48,6 @@ class Program:
     constants: np.ndarray
     publics: int
     width: int
-    reads_next: bool
     slots: int
     count: int
     degree: int
@@ -168,6 +166,8 @@ def _fused(graph: _Graph, roots: Sequence[int]) -> dict[int, Step]:
     steps: dict[int, Step] = {}
     for node in seen:
         operation, *operands = graph.nodes[node]
+        if operation in ("local", "next"):
+            steps[node] = LOAD, ()
         if not isinstance(operation, int):
             continue
         if operation == ADD and (product := inner(operands, MUL)) is not None:
@@ -211,26 +211,21 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
         order.append(-1 - number)
 
     constants: dict[int, int] = {}
-    reads_next = False
     for item in order:
         for one in (found[-1 - item][1],) if item < 0 else steps[item][1]:
             kind, value, _ = graph.nodes[one]
             if kind == "constant":
                 constants.setdefault(value, len(constants))
-            reads_next |= kind == "next"
-    base = {"public": len(constants), "local": len(constants) + air.publics}
-    base["next"] = base["local"] + air.width
-    first = base["next"] + (air.width if reads_next else 0)
 
     slots: dict[int, int] = {}
     free: list[int] = []
-    top_slot = first
+    top_slot = len(constants) + air.publics
 
     def slot(one: int) -> int:
         kind, value, _ = graph.nodes[one]
         if kind == "constant":
             return constants[value]
-        return slots[one] if isinstance(kind, int) else base[str(kind)] + value
+        return len(constants) + value if kind == "public" else slots[one]
 
     code: list[tuple[int, ...]] = []
     groups: list[tuple[int, ...]] = []
@@ -260,7 +255,8 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
                 state(rows)
             continue
         operation, operands = steps[item]
-        places = [slot(one) for one in operands]
+        kind, column, _ = graph.nodes[item]
+        places = [column, int(kind == "next")] if operation == LOAD else [slot(one) for one in operands]
         # Not one that is read in the same instruction: its loop would not be made of vector instructions.
         if not free:
             free.append(top_slot)
@@ -277,7 +273,6 @@ def _allocate(graph: _Graph, air: Air, found: list[tuple[Rows, int]], degree: in
         constants=np.array(list(constants), dtype=np.uint32),
         publics=air.publics,
         width=air.width,
-        reads_next=reads_next,
         slots=top_slot,
         count=len(found),
         degree=degree,

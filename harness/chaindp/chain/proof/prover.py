@@ -191,6 +191,18 @@ class _Prover:
         for done in [self.pool.submit(work, *span) for span in spans]:
             done.result()
 
+    def add_quotients(
+        self, values: np.ndarray, x: np.ndarray, z: Extension, value: Extension, factor: Extension, out: np.ndarray
+    ) -> None:
+        """Add factor (values - value) / (x - z) to ``out``, by element: uint32[n, 4] each, x uint32[n]."""
+        numbers = [np.array(number, dtype=np.uint64) for number in (z, value, factor)]
+
+        def work(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            loops.add_quotients(values[part], x[part], *numbers, self.arithmetic.w, self.prime, out[part])
+
+        self.parallel(work, len(x), loops.BLOCK)
+
     # 1. the table -----------------------------------------------------------------------------------------------------
 
     def columns(self) -> np.ndarray:
@@ -239,7 +251,7 @@ class _Prover:
 
         def work(start: int, stop: int) -> None:
             loops.constrain(
-                program.code, fixed, values, program.width, self.air.lanes, program.reads_next,
+                program.code, fixed, values, program.width, self.air.lanes,
                 shape.domain // shape.rows, stride, weights, selectors, program.slots, start, stop,
                 arithmetic.p, arithmetic.negative, arithmetic.squared, sums,
             )  # fmt: skip
@@ -301,9 +313,7 @@ class _Prover:
         numerators = np.zeros((size, 4), dtype=np.uint32)
         numerators[:, 0] = (self.prime - x.astype(np.uint64)) % self.prime
         weights = np.zeros((size, 4), dtype=np.uint32)
-        numbers = (np.array(number, dtype=np.uint64) for number in (point, (0, 0, 0, 0), scale))
-        norms = np.empty((2, size), dtype=np.uint32)
-        loops.add_quotients(numerators, x, *numbers, arithmetic.w, self.prime, norms, weights)
+        self.add_quotients(numerators, x, point, (0, 0, 0, 0), scale, weights)
         weights = np.ascontiguousarray(weights.T)
         out = np.empty((len(values), 4), dtype=np.uint32)
 
@@ -344,12 +354,10 @@ class _Prover:
         at_next = arithmetic.inner(weights[:width], after)
         x = self.points(arithmetic.shift, domain, domain)
         out = np.zeros((domain, 4), dtype=np.uint32)
-        norms = np.empty((2, domain), dtype=np.uint32)
         one: Extension = (1, 0, 0, 0)
         later: Extension = tuple(weights[width].tolist())
-        for values_, point, value, factor in ((both, points[0], at_z, one), (sums, points[1], at_next, later)):
-            numbers = (np.array(number, dtype=np.uint64) for number in (point, value, factor))
-            loops.add_quotients(values_, x, *numbers, arithmetic.w, self.prime, norms, out)
+        self.add_quotients(both, x, points[0], at_z, one, out)
+        self.add_quotients(sums, x, points[1], at_next, later, out)
         return out
 
     def fold(self, codeword: np.ndarray, transcript: Transcript) -> tuple[list[Committed], bytes]:
