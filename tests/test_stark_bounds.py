@@ -31,7 +31,7 @@ def test_the_largest_proofs_are_verified_or_refused_within_bounds() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris: pip install atheris")
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="there is no atheris for this platform")
 def test_fuzzing_finds_nothing_but_refusals(tmp_path: Path) -> None:
     target = REPOSITORY / "tests" / "fuzz" / "stark_verifier.py"
     done = subprocess.run(
