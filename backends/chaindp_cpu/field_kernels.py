@@ -93,19 +93,9 @@ class VectorFields:
         out = np.empty((columns, length * blowup), dtype=np.uint32)
         source, target = values.reshape(-1), out.reshape(-1)
         scale = module.coset_scale(shift, log2_size, known)
-        # As many rows at a time as make the inner loops worth their call, and no more than the cache has room for.
-        together = max(1, min(16, LEAST_ELEMENTS // (length * blowup)))
 
         def job(first: int, last: int) -> None:
-            inward = module.Transform(known, log2_size, inverse=True, scale=scale)
-            outward = module.Transform(known, log2_size + log2_blowup)
-            padded = np.zeros((together, length * blowup), dtype=np.uint32)
-            coefficients = np.empty((together, length), dtype=np.uint32)
-            for start in range(first, last, together):
-                rows = min(together, last - start)
-                inward.run(source[start * length :], coefficients.reshape(-1), 0, rows)
-                padded[:rows, :length] = coefficients[:rows]
-                outward.run(padded.reshape(-1), target[start * length * blowup :], 0, rows)
+            module.Extension(known, log2_size, log2_blowup, scale).run(source, target, first, last)
 
         self._run(job, self._row_shares(columns, length * blowup))
         return out

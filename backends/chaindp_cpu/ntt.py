@@ -32,7 +32,16 @@ from chaindp_cpu.simd import (
     kernel,
 )
 
-__all__ = ["LINE", "fill_factors", "first_pass", "powers", "transform_long", "transform_short", "turn_rows"]
+__all__ = [
+    "LINE",
+    "extend_rows",
+    "fill_factors",
+    "first_pass",
+    "powers",
+    "transform_rows",
+    "transform_short",
+    "turn_rows",
+]
 
 LINE = 16
 """Elements side by side: a line of the cache, 64 bytes."""
@@ -347,13 +356,12 @@ def _put_lines(
             copy_bytes(buffer, 64 * line, target, 4 * (target_at + to), 64)
 
 
-@kernel(
-    types.void(
-        *(WORDS32_IN, INT, WORDS32, INT, WORDS32, WORDS32, INT, INT),
-        *(WORDS32_IN, WORDS64_IN, INTS_IN, INTS_IN, WORDS32_IN, INT, INT),
-    )
-)
-def transform_long(
+# What a long transform works in and with: see ``_transform_long``.
+_LONG = (WORDS32, WORDS32, INT, INT, WORDS32_IN, WORDS64_IN, INTS_IN, INTS_IN, WORDS32_IN)
+
+
+@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, *_LONG, INT, INT))
+def _transform_long(
     source: np.ndarray,
     source_at: int,
     target: np.ndarray,
@@ -373,7 +381,7 @@ def transform_long(
     """The transform of the row at ``source[source_at:]`` to ``target[target_at:]``, in two passes.
 
     scratch:       uint32[rows * (length + 16)]; buffer: uint32[16 * rows or length, the larger]
-    columns_table, rows_table, rows_order, length_order: see ``Plan``
+    columns_table, rows_table, rows_order, length_order: see ``chaindp_cpu.transforms``
     scale:         factors of the results, uint32[n], or of all of them, uint32[16], times R; none where it is empty
     """
     rows, length = 1 << log2_rows, 1 << log2_length
@@ -399,6 +407,78 @@ def transform_long(
         _put_lines(buffer, length, rows, target, target_at + top, scale, top, length_order, prime, inverse)
 
 
+@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, INT, *_LONG, INT, INT))
+def transform_rows(
+    source: np.ndarray,
+    apart: int,
+    target: np.ndarray,
+    first: int,
+    last: int,
+    scratch: np.ndarray,
+    buffer: np.ndarray,
+    log2_rows: int,
+    log2_length: int,
+    columns_table: np.ndarray,
+    rows_table: np.ndarray,
+    rows_order: np.ndarray,
+    length_order: np.ndarray,
+    scale: np.ndarray,
+    prime: int,
+    inverse: int,
+) -> None:
+    """The transforms of rows ``first`` to ``last`` of ``source``, ``apart`` from each other, to ``target``."""
+    size = 1 << (log2_rows + log2_length)
+    for row in range(first, last):
+        _transform_long(
+            *(source, row * apart, target, row * size, scratch, buffer, log2_rows, log2_length),
+            *(columns_table, rows_table, rows_order, length_order, scale, prime, inverse),
+        )
+
+
+@kernel(types.void(WORDS32_IN, WORDS32, INT, INT, WORDS32, *_LONG, *_LONG, INT, INT))
+def extend_rows(
+    source: np.ndarray,
+    target: np.ndarray,
+    first: int,
+    last: int,
+    padded: np.ndarray,
+    scratch: np.ndarray,
+    buffer: np.ndarray,
+    log2_rows: int,
+    log2_length: int,
+    columns_table: np.ndarray,
+    rows_table: np.ndarray,
+    rows_order: np.ndarray,
+    length_order: np.ndarray,
+    scale: np.ndarray,
+    out_scratch: np.ndarray,
+    out_buffer: np.ndarray,
+    out_log2_rows: int,
+    out_log2_length: int,
+    out_columns_table: np.ndarray,
+    out_rows_table: np.ndarray,
+    out_rows_order: np.ndarray,
+    out_length_order: np.ndarray,
+    out_scale: np.ndarray,
+    prime: int,
+    inverse: int,
+) -> None:
+    """Rows ``first`` to ``last`` of ``source``, transformed as the first arguments say and then as the second ones do.
+
+    padded: uint32[size of the second transform]: zeros behind the size of the first one
+    """
+    size, out_size = 1 << (log2_rows + log2_length), 1 << (out_log2_rows + out_log2_length)
+    for row in range(first, last):
+        _transform_long(
+            *(source, row * size, padded, 0, scratch, buffer, log2_rows, log2_length),
+            *(columns_table, rows_table, rows_order, length_order, scale, prime, inverse),
+        )
+        _transform_long(
+            *(padded, 0, target, row * out_size, out_scratch, out_buffer, out_log2_rows, out_log2_length),
+            *(out_columns_table, out_rows_table, out_rows_order, out_length_order, out_scale, prime, inverse),
+        )
+
+
 @kernel(types.void(WORDS32_IN, INT, INT, WORDS32, WORDS32, INT, INTS_IN, WORDS32_IN, INT, INT, INT))
 def turn_rows(
     source: np.ndarray,
@@ -415,7 +495,7 @@ def turn_rows(
 ) -> None:
     """Sixteen rows of ``length``, one after another in ``source``, to columns of a matrix of ``rows`` columns.
 
-    buffer: uint32[256]; order: 0 to 15; scale: as for ``transform_long``
+    buffer: uint32[256]; order: 0 to 15; scale: as for ``_transform_long``
     """
     for left in range(0, length, 16):
         _turn(source, left, length, buffer, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from chaindp.kernels.fields import Field
 from chaindp_cpu import ntt
 from chaindp_cpu.fields import inverse_of_prime, montgomery
 
-__all__ = ["Transform", "coset_scale", "inverse_scale", "montgomery_powers"]
+__all__ = ["Extension", "Transform", "coset_scale", "inverse_scale", "montgomery_powers"]
 
 _LINE = ntt.LINE
 
@@ -120,28 +120,29 @@ class Transform:
             (1 << plan.log2_rows) * ((1 << plan.log2_length) + _LINE) if long else 0, dtype=np.uint32
         )
 
-    def run(self, source: np.ndarray, target: np.ndarray, first: int, last: int) -> None:
-        """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``, which have the same length."""
+    @property
+    def _long(self) -> tuple[Any, ...]:
+        """What the loops over long rows take."""
+        plan = self.plan
+        tables = (plan.columns, plan.rows, plan.rows_order, plan.length_order, self.scale)
+        return self.scratch, self.buffer, plan.log2_rows, plan.log2_length, *tables
+
+    def run(self, source: np.ndarray, target: np.ndarray, first: int, last: int, apart: int = 0) -> None:
+        """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``.
+
+        apart: from one row of ``source`` to the next, other than the length of a row: of long ones only
+        """
         plan, size = self.plan, 1 << self.log2_size
         if self.log2_size < SHORTEST_LOG2:
             ntt.transform_short(
                 *(source, target, first, last, plan.log2_length, self.buffer),
                 *(plan.rows, plan.length_order, self.scale, *self.modulus),
             )
-            return
-        for row in range(first, last):
-            self.row(source, size * row, target, size * row)
-
-    def row(self, source: np.ndarray, source_at: int, target: np.ndarray, target_at: int) -> None:
-        """The row at ``source[source_at:]`` to ``target[target_at:]``: not of a short transform."""
-        if self.log2_size > LONGEST_LOG2:
-            self._huge(source, source_at, target, target_at)
-            return
-        plan = self.plan
-        ntt.transform_long(
-            *(source, source_at, target, target_at, self.scratch, self.buffer, plan.log2_rows, plan.log2_length),
-            *(plan.columns, plan.rows, plan.rows_order, plan.length_order, self.scale, *self.modulus),
-        )
+        elif self.log2_size <= LONGEST_LOG2:
+            ntt.transform_rows(source, apart or size, target, first, last, *(*self._long, *self.modulus))
+        else:
+            for row in range(first, last):
+                self._huge(source, row * (apart or size), target, row * size)
 
     def _huge(self, source: np.ndarray, source_at: int, target: np.ndarray, target_at: int) -> None:
         """The first pass over columns; then every row of the matrix is transformed by itself, and moved."""
@@ -157,9 +158,40 @@ class Transform:
         inner = Transform(self.field, plan.log2_length, inverse=self.inverse)
         turned = np.empty(_LINE * length, dtype=np.uint32)
         order = np.arange(_LINE, dtype=np.int64)
+        apart = length + _LINE
         for top in range(0, rows, _LINE):
-            for row in range(_LINE):
-                inner.row(self.scratch, (top + row) * (length + _LINE), turned, row * length)
+            inner.run(self.scratch[top * apart :], turned, 0, _LINE, apart)
             ntt.turn_rows(
                 *(turned, length, rows, self.buffer, target, target_at + top, order, self.scale, top, *self.modulus)
             )
+
+
+class Extension:
+    """Extensions of rows of 2^log2_size elements to 2^log2_blowup times as many places, on the coset whose
+    ``coset_scale`` it is given, with the memory that one thread needs for them.
+    """
+
+    def __init__(self, field: Field, log2_size: int, log2_blowup: int, scale: np.ndarray) -> None:
+        self.inward = Transform(field, log2_size, inverse=True, scale=scale)
+        self.outward = Transform(field, log2_size + log2_blowup)
+        self.long = log2_size >= SHORTEST_LOG2 and log2_size + log2_blowup <= LONGEST_LOG2
+        # As many short rows at a time as one call transforms.
+        self.together = _LINE if log2_size < SHORTEST_LOG2 else 1
+        self.coefficients = np.empty((self.together, 1 << log2_size), dtype=np.uint32)
+        self.padded = np.zeros((self.together, 1 << (log2_size + log2_blowup)), dtype=np.uint32)
+
+    def run(self, source: np.ndarray, target: np.ndarray, first: int, last: int) -> None:
+        """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``."""
+        inward, outward = self.inward, self.outward
+        if self.long:
+            ntt.extend_rows(
+                *(source, target, first, last, self.padded.reshape(-1)),
+                *(*inward._long, *outward._long, *inward.modulus),
+            )
+            return
+        length, extended = self.coefficients.shape[1], self.padded.shape[1]
+        for start in range(first, last, self.together):
+            rows = min(self.together, last - start)
+            inward.run(source[start * length :], self.coefficients.reshape(-1), 0, rows)
+            self.padded[:rows, :length] = self.coefficients[:rows]
+            outward.run(self.padded.reshape(-1), target[start * extended :], 0, rows)
