@@ -50,11 +50,11 @@ def test_every_air_and_every_option_is_on_the_page() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["poseidon2", "--permutations", "100"], "100 permutations are not 8 times a power of two"),
+        (["poseidon2", "--permutations", "100"], "100 permutations are not 8 (in a row) times a power of two"),
         (["poseidon2", "--lanes", "17"], "17"),
         (["poseidon2", "--field", "goldilocks"], "field 'goldilocks' is unknown"),
         (["poseidon2", "--queries", "0"], "queries is 0, expected 1 to 1024"),
-        (["poseidon2", "--out", "/nowhere/at/all"], "is not a folder"),
+        (["poseidon2", "--out", "/nowhere/at/all"], "cannot write /nowhere/at/all: No such file"),
         (["keccak", "--permutations", "131073"], "131072"),
         (["keccak", "--lanes", "4"], "4"),
         (["keccak", "--field", "goldilocks"], "field 'goldilocks' is unknown"),

@@ -38,7 +38,7 @@ def test_a_proof_is_the_same_bytes(make: Callable[[str], Instance], hiding: bool
     backends = registry.open_backend("cpu", threads=2), opened(unified=unified)
     proofs, ran = [], []
     for kernels in (registry.kernel_set(backends[0]), kernels_of(backends[1])):  # type: ignore[arg-type]
-        proof = prove(instance.air, instance.table, instance.public, kernels, parameters, seed=b"the same")
+        proof = prove(instance.air, instance.table, instance.public, kernels, parameters, seed=b"the same for all")
         proofs.append(proof.content)
         ran.append({(call.backend, call.kernel) for call in kernels.take_calls()})
     for backend in backends:

@@ -106,6 +106,37 @@ def _copied(block: BlockInFlight, **fields: Any) -> BlockInFlight:
     return dataclasses.replace(copy.copy(block), **fields)
 
 
+def _less_changed(block: BlockInFlight) -> BlockInFlight:
+    """The block as if its last account, a sender, had not changed: what was opened is right, and touched alone."""
+    diff, proofs, batch = block.diff, block.account_proofs, block.batch
+    assert diff is not None and proofs is not None and batch is not None and batch.sender is not None
+    senders = {sender.tobytes() for sender in batch.sender}
+    (last, *_) = [row for row, address in enumerate(diff.address) if address.tobytes() in senders]
+    names = ("address", "nonce", "balance", "code_hash", "deleted", "storage_cleared")
+    kept = dataclasses.replace(diff, **{name: np.delete(getattr(diff, name), last, axis=0) for name in names})
+    order = np.append(np.delete(np.arange(len(diff.address)), last), last)
+    opened = proofs.account_proofs
+    bounds = opened.path_offsets
+    paths = [opened.paths[bounds[row] : bounds[row + 1]] for row in order]
+    moved = dataclasses.replace(
+        proofs,
+        accounts=dataclasses.replace(
+            proofs.accounts,
+            **{
+                field.name: getattr(proofs.accounts, field.name)[order] for field in dataclasses.fields(proofs.accounts)
+            },
+        ),
+        storage_hash=proofs.storage_hash[order],
+        account_proofs=dataclasses.replace(
+            opened,
+            paths=np.concatenate(paths),
+            path_offsets=np.cumsum([0, *map(len, paths)]),
+            found=opened.found[order],
+        ),
+    )
+    return _copied(block, diff=kept, account_proofs=moved)
+
+
 def _wrong(block: BlockInFlight, other: BlockInFlight) -> list[tuple[BlockInFlight, str]]:
     """The block with openings that do not hold, and what is said of them."""
     proofs, diff = block.account_proofs, block.diff
@@ -118,10 +149,21 @@ def _wrong(block: BlockInFlight, other: BlockInFlight) -> list[tuple[BlockInFlig
     richer = dataclasses.replace(diff, balance=diff.balance ^ np.uint8(1))
     coded = dataclasses.replace(diff, code_hash=diff.code_hash ^ np.uint8(1))
     gone = dataclasses.replace(diff, deleted=~diff.deleted)
+    # Of the last account, which the block did not change.
+    assert opened.count > len(diff.address)
+    offsets = opened.path_offsets.copy()
+    offsets[-1] = offsets[-2]
+    empty = dataclasses.replace(opened, path_offsets=offsets)
+    swapped = dataclasses.replace(opened, path_offsets=opened.path_offsets.copy(), paths=opened.paths.copy())
+    swapped.paths[swapped.path_offsets[-2]] += 1
     return [
+        (
+            _copied(block, account_proofs=dataclasses.replace(proofs, account_proofs=empty)),
+            "does not verify: it has",
+        ),
+        (_copied(block, account_proofs=dataclasses.replace(proofs, account_proofs=swapped)), "does not verify"),
         (_copied(block, account_proofs=dataclasses.replace(proofs, account_proofs=damaged)), "does not verify: node 0"),
         (_copied(block, account_proofs=dataclasses.replace(proofs, account_proofs=cut)), "does not verify"),
-        (_copied(block, account_proofs=other.account_proofs), "does not verify: node 0 is not the root"),
         (_copied(block, state_root=other.state_root), "does not verify: node 0 is not the root"),
         (_copied(block, diff=richer), "proves something else"),
         (_copied(block, diff=coded), "proves something else"),
@@ -131,6 +173,7 @@ def _wrong(block: BlockInFlight, other: BlockInFlight) -> list[tuple[BlockInFlig
 
 def test_the_audit_refuses_openings_that_do_not_hold(passes: dict[int, PassResult]) -> None:
     first, second = passes[4].blocks[:2]
+    first = _less_changed(first)
     audit_proofs([first, second])
     for block, message in _wrong(first, second):
         with pytest.raises(CheckFailed, match=f"block 0: the opening of account 0x[0-9a-f]{{40}} {message}"):
@@ -145,3 +188,15 @@ def test_what_is_touched_and_not_changed_is_opened_after_the_rest(passes: dict[i
     assert touched[:2].tobytes() == changed.tobytes()
     others = {row.tobytes() for row in np.concatenate([batch.sender, batch.to[~batch.creates]])}
     assert len(touched) == len(others) and {row.tobytes() for row in touched} == others
+
+
+def test_the_audit_refuses_openings_of_other_accounts(passes: dict[int, PassResult]) -> None:
+    first, second = passes[4].blocks[:2]
+    proofs = first.account_proofs
+    assert proofs is not None
+    addresses = proofs.accounts.address.copy()
+    addresses[-1, 0] ^= 1
+    renamed = dataclasses.replace(proofs, accounts=dataclasses.replace(proofs.accounts, address=addresses))
+    for wrong in (second.account_proofs, renamed):
+        with pytest.raises(CheckFailed, match=r"block 0: \d+ accounts are opened, which are not the \d+ that"):
+            audit_proofs([_copied(first, account_proofs=wrong)])

@@ -15,7 +15,7 @@ import pytest
 
 from chaindp.cli import main
 from chaindp.errors import InputError, UsageError
-from chaindp.report.files import write_over_own
+from chaindp.files import write_over_own
 from chaindp.report.html import MARK, html_page, write_report
 from chaindp.report.markdown import markdown_report
 from chaindp.report.page import charts_of, run_report

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaindp.chain.airs import Air
+from chaindp.chain.airs import Air, Constraints
+from chaindp.chain.airs.air import T
 from chaindp.chain.airs.catalogue import air_named
 from chaindp.chain.airs.credential import Credential, CredentialAir, Membership
 from chaindp.chain.airs.poseidon2 import Poseidon2Air
@@ -23,8 +24,9 @@ from chaindp.chain.proof.parameters import HASHES, Parameters, security
 from chaindp.chain.proof.program import compile_air
 from chaindp.chain.proof.prover import prove
 from chaindp.chain.proof.shape import shape_of
+from chaindp.chain.verify import stark as stark_module
 from chaindp.chain.verify.stark import InvalidProofError, Statement, verify
-from chaindp.errors import UsageError
+from chaindp.errors import InputError, UsageError
 from chaindp.kernels.fields import FIELDS
 from chaindp.kernels.hashes import GOLDEN_HASHES
 from chaindp.kernels.kernelset import KernelSet
@@ -110,7 +112,7 @@ def test_every_air_every_field(kernels: KernelSet, field: str, hiding: bool) -> 
 def test_proofs_are_the_same_bytes_with_any_number_of_threads(kernels: KernelSet, hiding: bool) -> None:
     air, parameters = Cubes(), replace(SMALL, hiding=hiding)
     proofs = {
-        prove(air, air.table(2048), [], kernels, parameters, seed=b"seed", threads=threads).content
+        prove(air, air.table(2048), [], kernels, parameters, seed=b"sixteen or more.", threads=threads).content
         for threads in (1, 2, 3)
     }
     assert len(proofs) == 1
@@ -125,6 +127,67 @@ def test_two_hiding_proofs_of_one_table_have_nothing_in_common(kernels: KernelSe
     assert same < len(first) / 16
     checked(first, air)
     checked(second, air)
+
+
+class Secret(Air):
+    """A column that is the same number in every row, beside a counter."""
+
+    name, field, width, publics, degree = "secret", "babybear", 2, 0, 2
+
+    def constraints(self, c: Constraints[T]) -> None:
+        c.transition(c.next[0] - c.local[0])
+        c.transition(c.next[1] - (c.local[1] + 1))
+
+    def table(self, secret: int, first: int = 0) -> np.ndarray:
+        return np.array([np.full(64, secret), np.arange(first, first + 64)], dtype=np.uint32)
+
+
+@pytest.mark.parametrize("hash_name", ["keccak256", "poseidon2"])
+@pytest.mark.parametrize("hiding", [False, True])
+def test_a_secret_is_nowhere_in_a_proof_that_hides(kernels: KernelSet, hash_name: str, hiding: bool) -> None:
+    # A column that is constant has that constant at every place, unless something is added to it: it would be opened
+    # at z and at the next row's point, and in the row of every query.
+    air, secret = Secret(), 0x12345678
+    parameters = replace(SMALL, hiding=hiding, hash_name=hash_name)
+    proof = prove(air, air.table(secret), [], kernels, parameters, seed=bytes(16)).content
+    checked(proof, air)
+    assert (
+        proof.count(secret.to_bytes(4, "little")) >= 2 + 4 if not hiding else secret.to_bytes(4, "little") not in proof
+    )
+
+
+@pytest.mark.parametrize("other", [{"first": 1}, {"secret": 5}])
+def test_what_hides_is_another_for_another_table(
+    kernels: KernelSet, monkeypatch: pytest.MonkeyPatch, other: dict[str, int]
+) -> None:
+    """With the same seed: else the difference of two proofs would be one of the tables."""
+    air, drawn = Secret(), []
+    real = prover_module._Prover.random
+
+    def random(self: Any, label: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        found = real(self, label, shape)
+        drawn.append((label, found.tobytes()))
+        return found
+
+    monkeypatch.setattr(prover_module._Prover, "random", random)
+    for table in (air.table(7), air.table(**{"secret": 7} | other)):
+        prove(air, table, [], kernels, replace(SMALL, hiding=True, hash_name="poseidon2"), seed=bytes(16))
+    half = len(drawn) // 2
+    assert [label for label, _ in drawn[:half]] == [label for label, _ in drawn[half:]]
+    assert {label for label, _ in drawn} >= {b"columns", b"pieces", b"cover", b"salt of table", b"salt of quotient"}
+    # The codewords of FRI have no salt.
+    assert all(first != second for first, second in zip(drawn[:half], drawn[half:], strict=True) if first[1])
+
+
+def test_a_seed_has_16_bytes_and_a_prover_a_thread(kernels: KernelSet) -> None:
+    air = Secret()
+    for seed in (b"", bytes(15)):
+        with pytest.raises(UsageError, match=f"a seed of {len(seed)} bytes, a proof that hides takes 16 or more"):
+            prove(air, air.table(7), [], kernels, replace(SMALL, hiding=True), seed=seed)
+    with pytest.raises(UsageError, match="0 threads, expected 1 or more"):
+        prove(air, air.table(7), [], kernels, SMALL, threads=0)
+    with pytest.raises(InputError, match="has dtype int64, expected uint32"):
+        prove(air, air.table(7).astype(np.int64), [], kernels, SMALL)
 
 
 # attacks --------------------------------------------------------------------------------------------------------------
@@ -162,7 +225,7 @@ def poseidon2_proof(kernels: KernelSet) -> bytes:
     air = Fibonacci()
     table = air.table(64)
     parameters = replace(SMALL, hiding=True, hash_name="poseidon2")
-    return prove(air, table, [int(table[1, -1])], kernels, parameters, seed=b"seed").content
+    return prove(air, table, [int(table[1, -1])], kernels, parameters, seed=b"sixteen or more.").content
 
 
 def test_no_byte_of_a_proof_with_poseidon2_can_be_another(poseidon2_proof: bytes) -> None:
@@ -360,6 +423,42 @@ def test_the_default_parameters_give_100_bits() -> None:
     assert 0 < found.proven < found.conjectured
     more = security(Parameters(queries=200), "babybear", 14, 1312)
     assert more.proven >= found.proven
+
+
+def test_what_is_proven_loses_a_bit_for_twice_as_many_columns() -> None:
+    # So many queries that the commitment to a sum of all columns is what counts: 2 columns and 4 x 3 pieces at most,
+    # with powers of one challenge, so that all but one of them are a chance to go wrong.
+    few, many = (security(Parameters(queries=1000), "babybear", 14, columns).proven for columns in (1, 2048))
+    assert abs(few - many - np.log2((2 * 2048 + 12 - 1) / (2 + 12 - 1))) <= 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    log_rows=st.integers(6, 8), log_blowup=st.integers(1, 3), queries=st.integers(1, 6), grinding=st.integers(0, 4),
+    hiding=st.booleans(), field=st.sampled_from(FIELD_NAMES),
+)  # fmt: skip
+def test_prover_and_verifier_agree_on_the_security(
+    kernels: KernelSet, log_rows: int, log_blowup: int, queries: int, grinding: int, hiding: bool, field: str
+) -> None:
+    air = Fibonacci(field)
+    table = air.table(1 << log_rows)
+    parameters = Parameters(log_blowup=log_blowup, queries=queries, grinding=grinding, hiding=hiding)
+    said = checked(prove(air, table, [int(table[1, -1])], kernels, parameters).content, air)
+    assert said.security_bits == security(parameters, field, log_rows, air.columns).conjectured
+
+
+@given(
+    log_rows=st.integers(1, 24), log_blowup=st.integers(1, 6), queries=st.integers(1, 1024),
+    grinding=st.integers(0, 32), hiding=st.booleans(), field=st.sampled_from(FIELD_NAMES),
+)  # fmt: skip
+def test_they_agree_on_that_of_long_tables_too(
+    log_rows: int, log_blowup: int, queries: int, grinding: int, hiding: bool, field: str
+) -> None:
+    air = Poseidon2Air(field, 16)
+    parameters = Parameters(log_blowup=log_blowup, queries=queries, grinding=grinding, hiding=hiding)
+    values = {"log_blowup": log_blowup, "grinding": grinding, "hiding": int(hiding)}
+    found = stark_module._Verifier._security(air, values, queries, log_rows)
+    assert found == security(parameters, field, log_rows, air.columns).conjectured
 
 
 # the credential -------------------------------------------------------------------------------------------------------

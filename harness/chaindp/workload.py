@@ -11,7 +11,7 @@ import numpy as np
 
 from chaindp.backend import NAME_PATTERN
 from chaindp.chain.types import EMPTY_CODE_HASH, AccessHints, Accounts, Genesis, Ragged, StorageCells, TransactionBatch
-from chaindp.errors import PluginError
+from chaindp.errors import PluginError, UsageError
 from chaindp.kernels.kernelset import KernelSet
 
 if TYPE_CHECKING:
@@ -102,8 +102,10 @@ class ProofJob:
     table:      uint32[columns, rows] of ``air``, canonical, rows a power of two
     public:     its public values
     parameters: of the proof: how long it is, how sure, and whether it hides the table (docs/proofs.md)
-    seed:       of what a hiding proof hides with. It is part of the workload, so that every level makes the same
-                bytes: whoever knows it can look behind the proof, and a chain in earnest would draw it
+    seed:       of what a hiding proof hides with, 16 bytes or more. It is part of the workload, so that every level
+                makes the same bytes: whoever knows it can look behind the proof, and a chain in earnest would draw it
+
+    UsageError for a hiding proof without a seed.
     """
 
     air: Air
@@ -111,6 +113,12 @@ class ProofJob:
     public: Sequence[int]
     parameters: ProofParameters
     seed: bytes = b""
+
+    def __post_init__(self) -> None:
+        from chaindp.chain.proof.parameters import LEAST_SEED_BYTES
+
+        if self.parameters.hiding and len(self.seed) < LEAST_SEED_BYTES:
+            raise UsageError(f"a proof that hides takes a seed of {LEAST_SEED_BYTES} bytes or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

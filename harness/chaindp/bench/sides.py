@@ -122,11 +122,11 @@ class LocalSide:
         backend, supported = self._backend, self._kernels.supported
         capability = self._registry.backend_spec(backend.label)[0].capability(spec.name)
         skipped = ""
-        if spec.name not in supported:
+        if not self._kernels.can(spec.name):
             skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
         elif backend.time_domain is TimeDomain.WALL:  # nobody samples another one, so nothing is to be checked
             try:
-                backend.warm_up([spec.name])
+                backend.warm_up([spec.name] if spec.name in supported else sorted(spec.composed_of))
             except ChaindpError:
                 raise
             except Exception as error:  # whatever a driver raises is this backend's failure
@@ -157,7 +157,8 @@ class LocalSide:
 
     def _has(self, selector: str, spec: KernelSpec) -> bool:
         name = selector.partition(":")[0]
-        return name in self._registry.backends and self._registry.backends[name].supports(spec.name)
+        known = self._registry.backends
+        return name in known and (known[name].supports(spec.name) or spec.compose is not None)
 
     def warm_up(self, job: Job) -> WarmUp:
         """See ``Side``."""

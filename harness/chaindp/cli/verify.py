@@ -112,6 +112,7 @@ def rlptest(paths: tuple[Path, ...], as_json: bool) -> int:
 def proof(file: Path, least_bits: int, backend: str, as_json: bool) -> int:
     """A STARK that ``chaindp prove`` wrote: what it says, and whether that is so."""
     from chaindp.chain.airs.catalogue import air_named
+    from chaindp.chain.proof.parameters import Parameters, security
     from chaindp.chain.verify.hashing import hash_rows
     from chaindp.chain.verify.stark import MOST_BYTES, InvalidProofError
     from chaindp.chain.verify.stark import verify as verify_proof
@@ -123,8 +124,11 @@ def proof(file: Path, least_bits: int, backend: str, as_json: bool) -> int:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     document: dict[str, object] = {"valid": False, "reason": "", "air": None, "public": None, "security_bits": None}
-    document |= {"bytes": len(content), "seconds": None}
+    document |= {"security_bits_proven": None, "rows": None, "hash": None, "hiding": None, "parameters": None}
+    document |= {"bytes": file.stat().st_size, "seconds": None}
     with _kernels(backend) as kernels:
+        # To load and compile is of the process, not of the verification.
+        kernels.backend.warm_up([name for name in ("keccak256", "sha256") if name in kernels.supported])
         start = time.perf_counter()
         try:
             said = verify_proof(content, air_named, hash_rows(kernels), least_bits=least_bits)
@@ -132,14 +136,23 @@ def proof(file: Path, least_bits: int, backend: str, as_json: bool) -> int:
             document["reason"] = str(error)
         else:
             document |= {"valid": True, "air": said.air.name, "public": list(said.public)}
-            document |= {"security_bits": said.security_bits, "rows": 1 << said.log_rows, "hiding": said.hiding}
+            shown = Parameters(
+                log_blowup=said.log_blowup, queries=said.queries, grinding=said.grinding, hash_name=said.hash_name,
+                hiding=said.hiding,
+            )  # fmt: skip
+            proven = security(shown, said.air.field, said.log_rows, said.air.columns).proven
+            document |= {"security_bits": said.security_bits, "security_bits_proven": proven}
+            document |= {"rows": 1 << said.log_rows, "hash": said.hash_name, "hiding": said.hiding}
+            document["parameters"] = {name: getattr(said, name) for name in ("log_blowup", "queries", "grinding")}
         document["seconds"] = time.perf_counter() - start
     if as_json:
         output.emit(document)
     elif document["valid"]:
         click.echo(
-            f"valid: {document['air']}, {document['rows']} rows, {document['security_bits']} bits of security, "
-            f"in {1e3 * float(str(document['seconds'])):.0f} ms; public values: {document['public']}"
+            f"valid: {document['air']}, {document['rows']} rows, {'hiding' if document['hiding'] else 'not hiding'}, "
+            f"trees of {document['hash']}; {document['security_bits']} bits of conjectured security "
+            f"({document['security_bits_proven']} proven), in {1e3 * float(str(document['seconds'])):.0f} ms; "
+            f"public values: {document['public']}"
         )
     else:
         click.echo(f"{file}: not valid: {document['reason']}")

@@ -23,6 +23,7 @@ from chaindp.cores.description import Core
 from chaindp.cores.rtl import data_folders
 from chaindp.cores.streams import ALWAYS, Fault, Kind, Pattern, Reset, Stalls, Trace, Transfer
 from chaindp.errors import InputError, PluginError, UsageError
+from chaindp.files import replacing
 from chaindp.kernels import checks
 
 __all__ = ["ALWAYS", "Fault", "Kind", "Pattern", "Reset", "Simulation", "Stalls", "Trace", "Transfer"]
@@ -281,16 +282,12 @@ def _writable(trace: Trace | None) -> Iterator[bytes | None]:
         yield None
         return
     path = Path(trace.path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.touch()
-        yield os.fsencode(beside)
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.touch()
+            yield os.fsencode(beside)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _wanted(out_bytes: int | np.ndarray | None, packets: int) -> np.ndarray | None:

@@ -28,7 +28,9 @@ PROOFS_CHECKED = 4
 """Paths a block that the plain-Python verifier checks: it takes milliseconds a path, and all paths are audited."""
 
 ACCOUNTS_CHECKED = 2
-"""Accounts a block, likewise: up to twenty milliseconds each, as a node of a full branch takes four."""
+"""Accounts a block that it changed, and of those that it only touched, likewise: up to twenty milliseconds each, as a
+node of a full branch takes four.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +110,32 @@ def _some(count: int, most: int) -> list[int]:
 
 
 def _audit_accounts(block: BlockInFlight) -> None:
-    """Accounts are what execution left, under the state root that the header has."""
-    proofs, diff = block.account_proofs, block.diff
-    if proofs is None or diff is None:
+    """Accounts are what execution left, under the state root that the header has, and those that were touched."""
+    proofs, diff, batch = block.account_proofs, block.diff, block.batch
+    if proofs is None or diff is None or batch is None or batch.sender is None:
         return
+    opened_rows = proofs.accounts.address
+    touched = {row.tobytes() for part in (diff.address, batch.sender, batch.to[~batch.creates]) for row in part}
+    if len(opened_rows) != len(touched) or {row.tobytes() for row in opened_rows} != touched:
+        raise CheckFailed(
+            f"block {block.index}: {len(opened_rows)} accounts are opened, which are not the {len(touched)} that the "
+            "block touched"
+        )
+    empty = np.flatnonzero(np.diff(proofs.account_proofs.path_offsets) <= 0)
+    if len(empty):
+        address = opened_rows[empty[0]].tobytes().hex()
+        raise CheckFailed(f"block {block.index}: the opening of account 0x{address} does not verify: it has no node")
     digest = functools.cache(golden_keccak256)  # the proofs of a block share their upper nodes
-    for row in _some(len(diff.address), ACCOUNTS_CHECKED):
-        where = f"block {block.index}: the opening of account 0x{diff.address[row].tobytes().hex()}"
+    changed = len(diff.address)
+    others = [changed + row for row in _some(len(opened_rows) - changed, ACCOUNTS_CHECKED)]
+    for row in _some(changed, ACCOUNTS_CHECKED) + others:
+        where = f"block {block.index}: the opening of account 0x{opened_rows[row].tobytes().hex()}"
         try:
             opened = verify_account(block.state_root, eip1186(proofs, row), digest)
         except ProofError as error:
             raise CheckFailed(f"{where} does not verify: {error}") from None
+        if row >= changed:
+            continue
         there = not bool(diff.deleted[row])
         proven = (opened.address, opened.exists, opened.nonce, opened.balance)
         balance = int.from_bytes(diff.balance[row].tobytes(), "big")

@@ -307,8 +307,9 @@ class Chain:
     # prove ------------------------------------------------------------------------------------------------------------
 
     def prove(self, block: BlockInFlight) -> int:
-        """Open every account that the block touched, under its state root; commit to its receipts in a binary Merkle
-        tree, and open the path of every transaction; make the STARKs that the workload asks for.
+        """Open every account that the block changed, and its senders and recipients, under its state root; commit to
+        its receipts in a binary Merkle tree, and open the path of every transaction; make the STARKs that the workload
+        asks for.
         """
         kernels = self._kernels[Stage.PROVE]
         assert self._state is not None

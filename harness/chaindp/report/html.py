@@ -21,8 +21,8 @@ from bokeh.embed import components
 from markupsafe import Markup
 
 from chaindp import __version__
+from chaindp.files import refuse_others, write_over_own
 from chaindp.report.charts.runs import runs_charts
-from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.page import charts_of, run_report
 from chaindp.report.parts import RunReport
 from chaindp.report.sources import Run, naming, read_runs

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chaindp import __version__
+from chaindp.files import refuse_others, write_over_own
 from chaindp.measure.verdict import VERDICT_RULE
 from chaindp.report import tables
 from chaindp.report.devices import device_lines, device_table
-from chaindp.report.files import refuse_others, write_over_own
 from chaindp.report.headline import facts, headline
 from chaindp.report.parts import Table
 from chaindp.report.sources import Run, naming, read_runs

@@ -19,8 +19,8 @@ import pandas as pd
 
 from chaindp import __version__
 from chaindp.errors import InputError
+from chaindp.files import refuse_others, write_over_own
 from chaindp.report.checks import check_document, check_path, check_table
-from chaindp.report.files import refuse_others, write_over_own
 from chaindp.results.store import load
 from chaindp.results.summary import STAGES
 from chaindp.results.timeline import block_kernels, spans

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # the backend must be chosen before pyplot loads
 
 from chaindp.errors import UsageError
+from chaindp.files import replacing
 from chaindp.report.palette import GREY, LIGHT_GREY, OKABE_ITO
 from chaindp.workbench.impact import BELOW, LEVEL, ImpactResult
 
@@ -63,11 +64,7 @@ def plot_impact(result: ImpactResult, path: Path) -> None:
         axes.legend(title="link", frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(y=0.15)
-        scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-        try:
+        with replacing(path) as scratch:
             figure.savefig(scratch, dpi=150)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
     finally:
         plt.close(figure)

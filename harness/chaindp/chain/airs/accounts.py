@@ -113,8 +113,7 @@ class AccountTree:
 
     def digests(self, states: np.ndarray) -> np.ndarray:
         """uint32[n, 8]: those of states uint32[n, 16]."""
-        found: np.ndarray = self.permutation.columns(states)[-WIDTH : -WIDTH + DIGEST]
-        return np.ascontiguousarray(found.T)
+        return np.ascontiguousarray(self.permutation.permute(states)[:, :DIGEST])
 
     def _node(self, level: int, place: int) -> np.ndarray:
         found = self._nodes[level].get(place)

@@ -162,15 +162,20 @@ class KeccakAir(Air):
         """Whole permutations in a table of so many rows."""
         return self.lanes * (rows // ROUNDS)
 
+    def rows(self, permutations: int) -> int:
+        """Of the table of so many permutations; UsageError where there are none, or too many."""
+        rows = 1 << (-(-permutations // self.lanes) * ROUNDS - 1).bit_length()
+        if permutations < 1 or rows > MOST_ROWS:
+            raise UsageError(f"{permutations} permutations, expected 1 to {self.room(MOST_ROWS)}")
+        return rows
+
     def table(self, states: np.ndarray) -> np.ndarray:
         """uint32[columns, rows]: the table for states uint64[permutations, 25], lane x + 5 y first to last.
 
         It has as few rows as they fit in, a power of two. Permutation i is in lane i % lanes, and what is left is
         filled with permutations of zeros. UsageError for no state, or more than 2^22 rows.
         """
-        rows = 1 << (-(-len(states) // self.lanes) * ROUNDS - 1).bit_length()
-        if not len(states) or rows > MOST_ROWS:
-            raise UsageError(f"{len(states)} permutations, expected 1 to {self.room(MOST_ROWS)}")
+        rows = self.rows(len(states))
         each = -(-rows // ROUNDS)
         filled = np.zeros((each * self.lanes, LANES), dtype=np.uint64)
         filled[: len(states)] = states

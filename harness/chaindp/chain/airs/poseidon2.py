@@ -1,10 +1,9 @@
 """A batch of Poseidon2 permutations of width 16, as many side by side in a row as there are lanes.
 
 The columns of a permutation: its 16 inputs; of each external round the 16 elements after it, and of each internal one
-the first element's S-box. Where the S-box is x^7, the x^3 in it has a column, too, so that no constraint is of a
-degree above
-3. There are no public values: what is proven is that all permutations of the table are right, as in benchmarks of
-   provers.
+the first element's S-box. Where the S-box is x^7, the x^3 in it has a column, too, so that no constraint has a degree
+above three. There are no public values: what is proven is that all permutations of the table are right, as in
+benchmarks of provers.
 """
 
 from __future__ import annotations
@@ -156,10 +155,17 @@ class Poseidon2Air(Air):
         """A permutation in every lane."""
         self.permutation.constrain(c, c.local)
 
+    def rows(self, permutations: int) -> int:
+        """Of the table of so many permutations; UsageError unless they are ``lanes`` times 2, 4, 8..."""
+        rows = permutations // self.lanes
+        if permutations != rows * self.lanes or rows < 2 or rows & (rows - 1):
+            raise UsageError(
+                f"{permutations} permutations are not {self.lanes} (in a row) times a power of two from 2 on (rows)"
+            )
+        return rows
+
     def table(self, states: np.ndarray) -> np.ndarray:
         """uint32[columns, rows]: the table for states uint32[permutations, 16], lanes x a power of two of them."""
-        rows = len(states) // self.lanes
-        if len(states) != rows * self.lanes or rows < 2 or rows & (rows - 1):
-            raise UsageError(f"{len(states)} permutations are not {self.lanes} times a power of two")
+        rows = self.rows(len(states))
         columns = self.permutation.columns(states).reshape(self.width, rows, self.lanes)
         return np.ascontiguousarray(columns.transpose(2, 0, 1).reshape(self.columns, rows))

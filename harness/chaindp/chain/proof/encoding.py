@@ -1,12 +1,15 @@
 """A proof as bytes, little end first: what the prover writes. The verifier has a reader of its own.
 
-    magic "CDPSTARK", version 1 blowup, folding, final (logarithms), hash, hiding, grinding: a byte each; queries: two
-    bytes log2 of the rows: a byte; the name of the AIR: a byte of length, and ASCII public values: two bytes of count,
-    four bytes each two roots: of the table, and of the quotient values out of the domain: of the table's columns at z
-    and at the next row's point, of the quotient's at z; 16 bytes each
-    FRI: a root a round; the final coefficients, 16 bytes each; the nonce of the work, eight bytes openings of table,
-    quotient, and each round: the rows at the places, in order, with their salt; then the digests beside them that the
-    verifier does not know, level by level from the leaves, in order
+- magic "CDPSTARK" and version 1
+- blowup, folding and final (logarithms), hash, hiding, grinding: a byte each; queries: two bytes
+- log2 of the rows: a byte; the name of the AIR: a byte of length, and ASCII
+- public values: two bytes of count, four bytes each
+- two roots: of the table, and of the quotient
+- values out of the domain, 16 bytes each: of the table's columns at z and at the next row's point, and of the
+  quotient's at z
+- FRI: a root a round; the final coefficients, 16 bytes each; the nonce of the work, eight bytes
+- openings of table, quotient, and each round: the rows at the places, in order, with their salt; then the digests
+  beside them that the verifier does not know, level by level from the leaves, in order
 
 Every length follows from the head and the AIR, so that equal statements have proofs of one encoding.
 """

@@ -10,7 +10,8 @@ A cheating prover has to get past several independent things, and the weakest on
   (https://eprint.iacr.org/2020/654, theorem 8.3); here the best m is searched.
 - **The field of the challenges.** Out of about 2^124 elements, a random combination of columns, or of constraints, goes
   wrong for few: as many as columns, and places of the domain. In the proven bound, as many as the commit phase of
-  theorem 8.3 says.
+  theorem 8.3 says, times as many as are combined: the weights are powers of one challenge, a curve and not a plane
+  (theorem 6.2 there).
 - **The hash.** A collision of a 256-bit hash costs 2^128. A digest of Poseidon2 is eight elements of the field, and so
   is what the sponge keeps to itself: a collision costs as many as the extension of degree 4 has elements, which is more
   than what the point above gives.
@@ -24,9 +25,12 @@ from dataclasses import dataclass
 from chaindp.errors import UsageError
 from chaindp.kernels.fields import FIELDS
 
-__all__ = ["HASHES", "Parameters", "Security", "security"]
+__all__ = ["HASHES", "LEAST_SEED_BYTES", "Parameters", "Security", "security"]
 
 HASHES = ("keccak256", "sha256", "poseidon2")
+
+LEAST_SEED_BYTES = 16
+"""Of the randomness of a hiding proof: 128 bits, as many as the hash gives."""
 
 MOST_QUERIES = 1024
 HASH_BITS = 128
@@ -91,12 +95,18 @@ def security(parameters: Parameters, field_name: str, log_rows: int, columns: in
     algebraic = field_bits - max(log_domain + 1, math.log2(2 * columns + 1))
     conjectured = min(parameters.queries * parameters.log_blowup + parameters.grinding, algebraic, HASH_BITS)
     rate = 2.0**-parameters.log_blowup
+    # Columns at two points, and the pieces of the quotient, four columns each: no more than the blowup and one.
+    combined = 2 * columns + 4 * ((1 << parameters.log_blowup) + 1)
+    folds = -(-log_domain // parameters.log_folding) << parameters.log_folding
     proven = 0.0
     for m in range(3, 65):
         each = -math.log2(math.sqrt(rate) * (1 + 1 / (2 * m)))
         at_queries = parameters.queries * each + parameters.grinding
-        # Theorem 8.3: (m + 1/2)^7 / (3 rate^1.5) |domain|^2 / |field| for a batch, and a little for each fold.
-        commit = field_bits - (7 * math.log2(m + 0.5) - math.log2(3) + 1.5 * parameters.log_blowup + 2 * log_domain)
+        # (m + 1/2)^7 / (2 rate^1.5) |domain|^2 / |field| for each but one that is combined, and (2 m + 1) / sqrt(rate)
+        # (|domain| + 1) / |field| for each but one point that becomes one in a fold.
+        batch = (m + 0.5) ** 7 / (2 * rate**1.5) * 4.0**log_domain * (combined - 1)
+        folding = (2 * m + 1) / math.sqrt(rate) * (2.0**log_domain + 1) * folds
+        commit = field_bits - math.log2(batch + folding)
         # The list of words within the radius: m / sqrt(rate) of them may each fit the openings (DEEP).
         listed = algebraic - math.log2((m + 0.5) / math.sqrt(rate))
         proven = max(proven, min(at_queries, commit, listed, HASH_BITS))

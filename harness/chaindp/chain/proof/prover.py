@@ -28,7 +28,7 @@ from chaindp.chain.proof import loops
 from chaindp.chain.proof.commitment import Committed, commit
 from chaindp.chain.proof.encoding import SALT_BYTES, element_bytes, head
 from chaindp.chain.proof.extension import Arithmetic, Extension
-from chaindp.chain.proof.parameters import Parameters
+from chaindp.chain.proof.parameters import LEAST_SEED_BYTES, Parameters
 from chaindp.chain.proof.program import Program, compile_air
 from chaindp.chain.proof.shape import Shape, shape_of
 from chaindp.chain.proof.transcript import Transcript
@@ -38,6 +38,8 @@ from chaindp.kernels.kernelset import KernelSet
 __all__ = ["PHASES", "Proof", "prove"]
 
 PHASES = ("compile", "extend", "commit", "constraints", "open", "combine", "fri", "grind", "queries")
+
+SEED_BYTES = 32
 
 _GRINDING_BATCH = 1 << 14
 
@@ -63,12 +65,16 @@ def prove(
     """A proof that there is a table of ``air`` with these public values.
 
     table: uint32[columns, rows], canonical, rows a power of two
-    seed:  of the randomness of a hiding proof, which only its maker may know; None draws one. The same seed, table and
-           parameters give the same bytes, on every backend and with any number of threads
+    seed:  16 bytes or more, of the randomness of a hiding proof, which only its maker may know; None draws one. The
+           same seed, table, public values and parameters give the same bytes, on every backend and with any number of
+           threads; what is drawn for another table or statement has nothing to do with it
 
-    UsageError where table, public values or parameters do not fit the AIR. Whether the table satisfies it is not asked:
-    a proof of one that does not is one that the verifier refuses.
+    UsageError where table, public values, parameters, seed or threads do not fit; InputError for a table that is not
+    one of the field's elements. Whether the table satisfies the AIR is not asked: a proof of one that does not is one
+    that the verifier refuses.
     """
+    if threads < 1:
+        raise UsageError(f"{threads} threads, expected 1 or more")
     with ThreadPoolExecutor(threads) as pool:
         return _Prover(air, table, public, kernels, parameters or Parameters(), seed, (pool, threads)).run()
 
@@ -100,7 +106,16 @@ class _Prover:
         self.public = list(public)
         self.shape: Shape = shape_of(air.field, air.degree, table.shape[1], parameters)
         self.table = table
-        self.seed = (secrets.token_bytes(32) if seed is None else seed) if parameters.hiding else b""
+        self.statement = head(air, parameters, self.shape.rows.bit_length() - 1, self.public)
+        self.seed = b""
+        if parameters.hiding:
+            seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
+            if len(seed) < LEAST_SEED_BYTES:
+                raise UsageError(f"a seed of {len(seed)} bytes, a proof that hides takes {LEAST_SEED_BYTES} or more")
+            # What two proofs draw from one seed must not be the same: their difference would show the tables.
+            parts = (seed, self.statement, hashlib.sha256(self.table.tobytes()).digest())
+            framed = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+            self.seed = hashlib.shake_256(b"chaindp STARK seed" + framed).digest(SEED_BYTES)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -111,8 +126,7 @@ class _Prover:
 
     def run(self) -> Proof:
         """Everything, in the order in which the verifier hears of it."""
-        statement = head(self.air, self.parameters, self.shape.rows.bit_length() - 1, self.public)
-        transcript = Transcript(self.keccak256, statement)
+        transcript = Transcript(self.keccak256, self.statement)
         with self.phase("extend"):
             columns = self.columns()
             values = self.extend(columns)
@@ -150,7 +164,7 @@ class _Prover:
                 places = sorted({place % layer.count for place in places})
                 openings.append(layer.open(places))
         roots = [trace.root, quotient.root]
-        content = (statement, *roots, opened, *(layer.root for layer in layers), last, nonce, *openings)
+        content = (self.statement, *roots, opened, *(layer.root for layer in layers), last, nonce, *openings)
         return Proof(b"".join(content), self.seconds)
 
     # what everything is made of ---------------------------------------------------------------------------------------

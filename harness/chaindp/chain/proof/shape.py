@@ -53,7 +53,10 @@ def shape_of(field: str, degree: int, rows: int, parameters: Parameters) -> Shap
     masked = 2 * parameters.queries + 4 * OPENED_AT if hiding else 0
     bound = 2 * rows if hiding else rows
     if hiding and 2 * masked > rows:
-        raise UsageError(f"a table of {rows} rows hides nothing from {parameters.queries} queries: {2 * masked} do")
+        raise UsageError(
+            f"a table of {rows} rows hides nothing from {parameters.queries} queries: prove more, in {2 * masked} rows "
+            "or more, or take fewer queries and a larger blowup"
+        )
     domain = bound << parameters.log_blowup
     if domain > 1 << FIELDS[field].two_adicity:
         raise UsageError(f"a table of {rows} rows is too long for a proof over {field}")
