@@ -23,7 +23,7 @@ def test_the_largest_proofs_are_verified_or_refused_within_bounds() -> None:
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
     rows = json.loads(done.stdout)["rows"]
-    assert len(rows) == 25
+    assert len(rows) == 30
     for row in rows:
         assert row["seconds"] <= 3, row
         assert row["mib"] <= 200, row
