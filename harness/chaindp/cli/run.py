@@ -210,6 +210,7 @@ def _document(
     from chaindp.pipeline.levels import LEVELS
     from chaindp.results.breakeven import break_even, why_not
     from chaindp.results.noise import level_verdicts
+    from chaindp.results.proofs import block_proofs
     from chaindp.results.summary import harness_overhead
 
     rows: list[dict[str, Any]] = []
@@ -225,7 +226,7 @@ def _document(
             "time_domain": "wall" if config.machine is None else "modelled",
             "modelled": _modelled(config, level, outcome),
         }
-        row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}}
+        row |= {"mechanisms": sorted(level.plan.on), "skipped": level.plan.skipped, "latencies": {}, "proofs": None}
         if 0 in level.roots:
             roots = level.roots[0]
             row["state_root"] = "0x" + roots.state_root.hex() if roots.state_root else None
@@ -239,6 +240,7 @@ def _document(
     rungs = found.rungs.set_index("level")
     devices = _device_kernels(frame)
     judged = level_verdicts(frame).set_index("level")
+    proofs = block_proofs(frame)
     names = {"low": "speedup_low", "high": "speedup_high", "reason": "verdict_reason"}
     for row in rows:
         number = row["level"]
@@ -254,6 +256,8 @@ def _document(
         row["stages"] = stages.where(stages.notna(), None).to_dict("index")
         for stage, kernels in devices.get(number, {}).items():
             row["stages"][stage]["device"] = kernels
+        made = proofs[proofs["level"] == number].drop(columns=["workload", "level"]).to_dict("records")
+        row["proofs"] = made[0] if made else None
         waits = found.waits[found.waits["level"] == number].set_index("latency")
         row["latencies"] = waits[["p50_ns", "p99_ns", "time_domain"]].to_dict("index")
     document["harness_overhead"] = harness_overhead(frame)

@@ -65,6 +65,8 @@ def _run(run: Run) -> Iterator[str]:
             yield from (escape(line), "")
         stages = tables.stage_table(run)
         yield from _table(stages) if stages else ("No stage times: no level holds.", "")
+        if proofs := tables.proof_table(run):
+            yield from _table(proofs)
         if device := device_table(run):
             yield from _table(device)
         if not run.amdahl.empty:

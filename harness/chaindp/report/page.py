@@ -77,10 +77,8 @@ def _stages(run: Run) -> Section:
         "CPU time is what the stage's own thread ran; waiting is for the interpreter's lock, a core or the disk. "
         "Threads of a backend are in neither. admit is of the pass that has it, the others are of the pass after it."
     )
-    latencies = tables.latency_table(run)
-    return Section(
-        "stages", "Time in the stages", [lead], [stage_chart(run)], [latencies] if latencies else [], missing=not_run
-    )
+    found = [table for table in (tables.proof_table(run), tables.latency_table(run)) if table]
+    return Section("stages", "Time in the stages", [lead], [stage_chart(run)], found, missing=not_run)
 
 
 def _timeline(run: Run) -> Section:

@@ -18,6 +18,7 @@ from chaindp.report.words import count, duration, figure, percent, plural, ratio
 from chaindp.results.breakeven import BreakEven
 from chaindp.results.kernels import disagreements
 from chaindp.results.model_error import checked_on, worst_error
+from chaindp.results.proofs import HOST, PARTS, block_proofs
 from chaindp.results.summary import LATENCIES, STAGES, kernel_costs
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "noise_floor_of",
     "noise_line",
     "problem_table",
+    "proof_table",
     "rates_table",
     "skipped_mechanisms",
     "stage_details",
@@ -217,6 +219,30 @@ def latency_table(run: Run) -> Table | None:
         rows.append([f"DP{level}", *cells])
     title = "Latency: of consensus on the simulated network (order); of a block from its ordering on (the others)"
     return Table(title, columns, rows, columns[1:], folded=True)
+
+
+def proof_table(run: Run) -> Table | None:
+    """A block's STARKs by level: bytes, and where the time went; None where the blocks ask for none."""
+    proofs = block_proofs(run.frame)
+    if not len(proofs):
+        return None
+    modelled = (proofs["time_domain"] == "modelled").any()
+    parts = (*PARTS, "verify")
+    columns = ["level", "backend", "proofs", "bytes"]
+    columns += [f"{part} (modelled)" if modelled and part not in HOST else part for part in parts]
+    rows = [
+        [
+            f"DP{row['level']}",
+            str(row["backend"]),
+            f"{row['proofs']:,.1f}",
+            f"{row['bytes']:,.0f}",
+            *(duration(row[part]) for part in parts),
+        ]
+        for row in proofs.to_dict("records")
+    ]
+    return Table(
+        "STARKs, a block: where the time of making them went, and of verifying them", columns, rows, columns[2:]
+    )
 
 
 def stage_kernel_table(run: Run) -> Table:

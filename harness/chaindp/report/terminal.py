@@ -16,6 +16,7 @@ from chaindp.report.words import plural
 from chaindp.results.kernels import device_kernels, platforms
 from chaindp.results.model_error import checked_on, error_note
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
+from chaindp.results.proofs import HOST, PARTS, block_proofs
 from chaindp.results.summary import STAGES, Summary, failures, harness_overhead, summarize
 
 __all__ = ["run_summary"]
@@ -44,6 +45,9 @@ def run_summary(
     console.print(_stage_table(found.times))
     if (found.waits["latency"] == "final").any():
         console.print(_latency_table(found.waits))
+    proofs = block_proofs(frame)
+    if len(proofs):
+        console.print(_proof_table(proofs))
     for line in found.lines:
         console.print(line)
     console.print()
@@ -204,6 +208,27 @@ def _latency_table(waits: pd.DataFrame) -> Table:
         rows = group.set_index("latency")
         cells = [f"{rows[column][kind] / 1e6:,.0f}" for kind, _ in kinds for column in ("p50_ns", "p99_ns")]
         table.add_row(f"DP{level}", *cells)
+    return table
+
+
+def _proof_table(proofs: pd.DataFrame) -> Table:
+    mark = "; *: modelled" if (proofs["time_domain"] == "modelled").any() else ""
+    table = Table(
+        title=f"STARKs, a block: bytes, and ms in each part of making and verifying them{mark}",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for column in ("level", "backend"):
+        table.add_column(column)
+    for column in ("proofs", "bytes", *PARTS, "verify"):
+        table.add_column(column, justify="right")
+    for row in proofs.to_dict("records"):
+        times = (row[part] / 1e6 for part in (*PARTS, "verify"))
+        star = "*" if row["time_domain"] == "modelled" else ""
+        cells = [
+            f"{ms:,.1f}{star if part not in HOST else ''}" for part, ms in zip((*PARTS, "verify"), times, strict=True)
+        ]
+        table.add_row(f"DP{row['level']}", row["backend"], f"{row['proofs']:,.1f}", f"{row['bytes']:,.0f}", *cells)
     return table
 
 
