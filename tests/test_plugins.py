@@ -277,3 +277,14 @@ def test_a_name_clash_stops_the_command(tmp_path: Path) -> None:
     assert "toy-one" in json.loads(done.stdout)["error"]
     assert "toy-two" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_the_list_says_which_kernels_are_composed(tmp_path: Path) -> None:
+    make_distribution(tmp_path, "toy-one", good())
+    done = chaindp("plugins", site=tmp_path)
+    head, row = (
+        next(line for line in done.stdout.splitlines() if line.split()[:1] == [name])
+        for name in ("kernel", "stark_prove")
+    )
+    said = dict(zip(head.split()[2:], row.replace("not implemented", "lacking").split()[2:], strict=True))
+    assert said["cpu"] == "composed" and said["toy"] == "lacking"

@@ -10,7 +10,7 @@ from chaindp.pipeline.levels import LEVELS
 from chaindp.report.charts.figures import plain, short
 from chaindp.report.claims import claim_of, parse_claim
 from chaindp.report.tables import level_ranges
-from chaindp.report.words import count, duration, figure, percent, ratio, text
+from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
 from chaindp.results.amdahl import amdahl, speedup_with
 from chaindp.results.kernels import kernel_rates, kernel_samples, stage_kernels
 from chaindp.results.noise import NOT_MEASURED, level_verdicts
@@ -224,3 +224,12 @@ def test_words_have_digits_that_mean_something() -> None:
     assert count(1234.4) == "1,234"
     assert text(pd.NA) == text(None) == text(float("nan")) == ""
     assert level_ranges([0, 1, 2, 4]) == "DP0-DP2, DP4"
+
+
+def test_plurals() -> None:
+    assert [plural(1, "butterfly"), plural(2, "butterfly"), plural(2, "day")] == [
+        "1 butterfly",
+        "2 butterflies",
+        "2 days",
+    ]
+    assert plural(3, "core of it", "cores of it") == "3 cores of it"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chaindp.backend import BackendSpec, Device
+from chaindp.backend import BackendSpec, Device, Support
 from chaindp.cli import output
 from chaindp.errors import PluginError
 from chaindp.plugins import Registry, load_plugins
@@ -150,13 +150,24 @@ def _print(document: dict[str, Any]) -> None:
     output.table(
         "Kernels",
         ("kernel", "unit", *backends),
-        [[row["name"], row["unit"], *(row["backends"][name] for name in backends)] for row in document["kernels"]],
+        [
+            [row["name"], row["unit"], *(_support(document, row, name) for name in backends)]
+            for row in document["kernels"]
+        ],
     )
     output.table(
         "Workloads",
         ("workload", "summary", "not executed because"),
         [[row["name"], row["summary"], row["not_executed"]] for row in document["workloads"]],
     )
+
+
+def _support(document: dict[str, Any], kernel: dict[str, Any], backend: str) -> str:
+    """What a backend says of a kernel, or that it has all that the kernel is composed of."""
+    said = kernel["backends"][backend]
+    parts = [row["backends"][backend] for row in document["kernels"] if row["name"] in kernel["composed_of"]]
+    composed = len(parts) == len(kernel["composed_of"]) > 0 and set(parts) == {Support.SUPPORTED.value}
+    return "composed" if composed and said == Support.NOT_IMPLEMENTED.value else str(said)
 
 
 def _devices(row: dict[str, Any]) -> str:

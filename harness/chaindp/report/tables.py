@@ -14,7 +14,7 @@ from chaindp.report.claims import claim_of
 from chaindp.report.devices import MODELLED_STAGES, device_lines
 from chaindp.report.parts import Table
 from chaindp.report.sources import Run
-from chaindp.report.words import count, duration, figure, percent, plural, ratio, text
+from chaindp.report.words import count, duration, figure, percent, plural, plural_of, ratio, text
 from chaindp.results.breakeven import BreakEven
 from chaindp.results.kernels import disagreements
 from chaindp.results.model_error import checked_on, worst_error
@@ -433,7 +433,7 @@ def break_even_curve_table(result: BreakEven, curve: pd.DataFrame) -> Table:
             cells += [figure(getattr(row, f"{side}_call")), f"{low} to {high}"]
         cells += [figure(row.backend_compute), figure(row.against_compute), ratio(row.ratio)]
         rows.append([*cells, f"{ratio(row.ratio_low)} to {ratio(row.ratio_high)}", ratio(row.ratio_compute)])
-    return Table(f"{result.kernel}, ns a {result.unit} by {result.unit}s a call", columns, rows, columns)
+    return Table(f"{result.kernel}, ns a {result.unit} by {plural_of(result.unit)} a call", columns, rows, columns)
 
 
 def problem_table(run: Run) -> Table | None:

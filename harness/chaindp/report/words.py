@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["count", "duration", "figure", "megabytes", "percent", "plural", "ratio", "text", "times"]
+__all__ = ["count", "duration", "figure", "megabytes", "percent", "plural", "plural_of", "ratio", "text", "times"]
 
 
 def _missing(value: Any) -> bool:
@@ -65,8 +65,13 @@ def text(value: Any) -> str:
 
 
 def plural(number: int, noun: str, several: str = "") -> str:
-    """``1 level``, ``2 levels``; ``several`` is the plural where it takes more than an s."""
-    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
+    """``1 level``, ``2 levels``; ``several`` is the plural where ``plural_of`` has not the right one."""
+    return f"{number:,} {noun if number == 1 else several or plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    """``levels``, ``butterflies``."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
 
 
 def megabytes(number: int) -> str:

@@ -13,7 +13,7 @@ from chaindp.report.palette import GREY, LIGHT_GREY
 from chaindp.report.parts import Chart, Key
 from chaindp.report.sources import Run
 from chaindp.report.tables import break_even_curve_table
-from chaindp.report.words import count
+from chaindp.report.words import count, plural_of
 from chaindp.report.words import figure as number
 from chaindp.results.breakeven import BreakEven
 
@@ -42,7 +42,7 @@ def _chart(run: Run, result: BreakEven, curve: pd.DataFrame) -> Chart:
     low, high = min(part.min() for part in heights) / 1.3, max(part.max() for part in heights) * 1.3
     picture = chart_figure(
         90 + 9 * ROW,
-        f"{result.unit}s a call (log scale)",
+        f"{plural_of(result.unit)} a call (log scale)",
         x_range=(min(sizes) / 1.4, max(sizes) * 1.4),
         y_range=(low, high),
         log=True,
