@@ -22,7 +22,7 @@ from chaindp.workload import ProofStatement, Workload
 __all__ = ["PROVER_KERNELS", "BlockProofs", "ProofAudit", "prove_block"]
 
 PROVER_KERNELS = ("lde", "ntt", "intt", "fri_fold")
-"""What the prover calls beside hashes and trees."""
+"""What the prover calls beside hashes and trees: ``lde`` for a proof that hides nothing, more of ``ntt`` for others."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ __all__ = [
     "inner_product",
     "inverses",
     "powers",
+    "scale_columns",
     "turn",
     "weighted_columns",
 ]
@@ -84,6 +85,20 @@ def _turn(columns, start, stop, rows):  # type: ignore[no-untyped-def]
 
 
 turn = compiled(_turn, error_model="numpy")
+
+
+def _scale_columns(columns, factors, start, stop, p, negative, out):  # type: ignore[no-untyped-def]
+    """out[j, i] = columns[j, i] factors[i], for j from start to stop and all i of a column.
+
+    columns: uint32[w, n]; factors: uint32[n], in Montgomery form; out: uint32[w, n or more]
+    """
+    for j in range(start, stop):
+        column, scaled = columns[j], out[j]
+        for i in range(len(factors)):
+            scaled[i] = _product(column[i], factors[i], p, negative)
+
+
+scale_columns = compiled(_scale_columns, error_model="numpy")
 
 
 def _powers(first, ratio, p, out):  # type: ignore[no-untyped-def]

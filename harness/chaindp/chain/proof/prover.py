@@ -128,8 +128,8 @@ class _Prover:
         """Everything, in the order in which the verifier hears of it."""
         transcript = Transcript(self.keccak256, self.statement)
         with self.phase("extend"):
-            columns = self.columns()
-            values = self.extend(columns)
+            coefficients = self.hidden() if self.parameters.hiding else None
+            values = self.extend_values(self.table) if coefficients is None else self.extend(coefficients)
         with self.phase("commit"):
             trace = self.commit(values, b"table")
         transcript.absorb(b"table", trace.root)
@@ -144,7 +144,10 @@ class _Prover:
         z = transcript.element(b"point", self.prime)
         following = self.arithmetic.scale(z, self.root(self.shape.rows))
         with self.phase("open"):
-            here, after = self.evaluate(columns, z), self.evaluate(columns, following)
+            if coefficients is None:
+                here, after = (self.evaluate_values(self.table, point) for point in (z, following))
+            else:
+                here, after = (self.evaluate(coefficients, point) for point in (z, following))
             beside = self.evaluate(pieces, z)
         opened = element_bytes(np.concatenate([here, after, beside]))
         transcript.absorb(b"opened", opened)
@@ -219,13 +222,11 @@ class _Prover:
 
     # 1. the table -----------------------------------------------------------------------------------------------------
 
-    def columns(self) -> np.ndarray:
-        """uint32[columns, bound]: the columns' polynomials by their values on the subgroup of that order; of a hiding
-        proof, with a random multiple of what vanishes on the rows.
+    def hidden(self) -> np.ndarray:
+        """uint32[columns, bound]: the coefficients of the columns' polynomials, each with a random multiple of what
+        vanishes on the rows.
         """
         masked = self.shape.masked
-        if not masked:
-            return self.table
         mask = self.random(b"columns", (len(self.table), masked))
         coefficients = np.zeros((len(self.table), self.shape.bound), dtype=np.uint32)
         coefficients[:, : self.shape.rows] = self.kernels.intt(self.table, self.air.field)
@@ -233,11 +234,25 @@ class _Prover:
         coefficients[:, self.shape.rows : self.shape.rows + masked] = mask
         low = coefficients[:, :masked].astype(np.uint64)
         coefficients[:, :masked] = (low + self.prime - mask) % self.prime
-        return self.kernels.ntt(coefficients, self.air.field)
+        return coefficients
 
-    def extend(self, values: np.ndarray) -> np.ndarray:
-        """uint32[columns, domain]: polynomials given as ``columns`` returns them, on the coset that is committed to."""
+    def extend_values(self, values: np.ndarray) -> np.ndarray:
+        """uint32[columns, domain]: polynomials by their values on the rows, on the coset that is committed to."""
         return self.kernels.lde(values, 1 << self.parameters.log_blowup, self.arithmetic.shift, self.air.field)
+
+    def extend(self, coefficients: np.ndarray) -> np.ndarray:
+        """uint32[columns, domain]: polynomials by their coefficients, on the coset that is committed to."""
+        arithmetic = self.arithmetic
+        factors = np.empty(coefficients.shape[1], dtype=np.uint32)
+        loops.powers(1, arithmetic.shift, self.prime, factors)
+        factors = arithmetic.montgomery(factors)
+        scaled = np.zeros((len(coefficients), self.shape.domain), dtype=np.uint32)
+
+        def work(start: int, stop: int) -> None:
+            loops.scale_columns(coefficients, factors, start, stop, arithmetic.p, arithmetic.negative, scaled)
+
+        self.parallel(work, len(coefficients), 1)
+        return self.kernels.ntt(scaled, self.air.field)
 
     def commit(self, columns: np.ndarray, label: bytes, *, salted: bool = True) -> Committed:
         """Commit to the rows of a table of columns; of a hiding proof with a salt behind each."""
@@ -253,7 +268,7 @@ class _Prover:
     # 2. the constraints -----------------------------------------------------------------------------------------------
 
     def quotient(self, values: np.ndarray, challenge: Extension) -> np.ndarray:
-        """uint32[pieces, bound]: the quotient's pieces, four columns each, as ``columns`` has those of the table."""
+        """uint32[pieces, bound]: the coefficients of the quotient's pieces, four columns each."""
         shape, program, arithmetic = self.shape, self.program, self.arithmetic
         size, stride = shape.quotient, shape.domain // shape.quotient
         selectors = self.selectors(size)
@@ -277,14 +292,14 @@ class _Prover:
             part = coefficients[:, number * shape.chunk : (number + 1) * shape.chunk]
             pieces[number, :, : part.shape[1]] = part
         if not shape.masked:
-            return self.kernels.ntt(pieces.reshape(-1, shape.bound), self.air.field)
+            return pieces.reshape(-1, shape.bound)
         # The pieces tell no more than their sum: what is added to one above its length is taken from the next one.
         mask = self.random(b"pieces", (shape.chunks - 1, 4, shape.masked)).astype(np.uint64)
         pieces[:-1, :, shape.chunk :] = mask
         pieces[1:, :, : shape.masked] = (pieces[1:, :, : shape.masked] + self.prime - mask) % self.prime
         # And FRI shows a sum with a polynomial in it that has nothing to do with the table.
         cover = self.random(b"cover", (4, shape.bound))
-        return self.kernels.ntt(np.concatenate([pieces.reshape(-1, shape.bound), cover]), self.air.field)
+        return np.concatenate([pieces.reshape(-1, shape.bound), cover])
 
     def coefficients(self, values: np.ndarray, shift: int) -> np.ndarray:
         """uint32[4, n]: the coefficients of the polynomial with values uint32[n, 4] on the coset of ``shift``."""
@@ -315,10 +330,10 @@ class _Prover:
 
     # 3. out of the domain ---------------------------------------------------------------------------------------------
 
-    def evaluate(self, values: np.ndarray, point: Extension) -> np.ndarray:
-        """uint32[columns, 4]: polynomials given as ``columns`` returns them, at a point.
+    def evaluate_values(self, values: np.ndarray, point: Extension) -> np.ndarray:
+        """uint32[columns, 4]: polynomials by their values on the rows, at a point.
 
-        By their values: f(z) = (z^n - 1) / n times the sum over the subgroup of f(x) x / (z - x).
+        f(z) = (z^n - 1) / n times the sum over the subgroup of f(x) x / (z - x).
         """
         arithmetic, size = self.arithmetic, values.shape[1]
         vanishing = arithmetic.power(point, size)
@@ -328,6 +343,15 @@ class _Prover:
         numerators[:, 0] = (self.prime - x.astype(np.uint64)) % self.prime
         weights = np.zeros((size, 4), dtype=np.uint32)
         self.add_quotients(numerators, x, point, (0, 0, 0, 0), scale, weights)
+        return self.inner_products(values, weights)
+
+    def evaluate(self, coefficients: np.ndarray, point: Extension) -> np.ndarray:
+        """uint32[columns, 4]: polynomials by their coefficients, at a point."""
+        return self.inner_products(coefficients, self.arithmetic.powers(point, coefficients.shape[1]))
+
+    def inner_products(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """uint32[columns, 4]: the rows of uint32[columns, n], each times uint32[n, 4]."""
+        arithmetic = self.arithmetic
         weights = np.ascontiguousarray(weights.T)
         out = np.empty((len(values), 4), dtype=np.uint32)
 
