@@ -54,6 +54,8 @@ _PART = 16 if has_wide_vectors() else 8
 _LINE = 4 * LINE
 _I64 = ir.IntType(64)
 
+Long = tuple[Any, ...]
+
 
 class _Emitter:
     """Butterflies on lines of sixteen lanes in memory, in parts of a vector's width."""
@@ -356,34 +358,22 @@ def _put_lines(
             copy_bytes(buffer, 64 * line, target, 4 * (target_at + to), 64)
 
 
-# What a long transform works in and with: see ``_transform_long``.
-_LONG = (WORDS32, WORDS32, INT, INT, WORDS32_IN, WORDS64_IN, INTS_IN, INTS_IN, WORDS32_IN)
+_LONG = types.Tuple((WORDS32, WORDS32, INT, INT, WORDS32_IN, WORDS64_IN, INTS_IN, INTS_IN, WORDS32_IN, INT, INT))
+"""What a long transform works in and with, in the order in which ``_transform_long`` names it."""
 
 
-@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, *_LONG, INT, INT))
-def _transform_long(
-    source: np.ndarray,
-    source_at: int,
-    target: np.ndarray,
-    target_at: int,
-    scratch: np.ndarray,
-    buffer: np.ndarray,
-    log2_rows: int,
-    log2_length: int,
-    columns_table: np.ndarray,
-    rows_table: np.ndarray,
-    rows_order: np.ndarray,
-    length_order: np.ndarray,
-    scale: np.ndarray,
-    prime: int,
-    inverse: int,
-) -> None:
+@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, _LONG))
+def _transform_long(source: np.ndarray, source_at: int, target: np.ndarray, target_at: int, long: Long) -> None:
     """The transform of the row at ``source[source_at:]`` to ``target[target_at:]``, in two passes.
+
+    Of ``long``:
 
     scratch:       uint32[rows * (length + 16)]; buffer: uint32[16 * rows or length, the larger]
     columns_table, rows_table, rows_order, length_order: see ``chaindp_cpu.transforms``
     scale:         factors of the results, uint32[n], or of all of them, uint32[16], times R; none where it is empty
     """
+    scratch, buffer, log2_rows, log2_length, columns_table, rows_table, rows_order, length_order = long[:8]
+    scale, prime, inverse = long[8:]
     rows, length = 1 << log2_rows, 1 << log2_length
     for left in range(0, length, 16):
         _first_pass(
@@ -407,76 +397,26 @@ def _transform_long(
         _put_lines(buffer, length, rows, target, target_at + top, scale, top, length_order, prime, inverse)
 
 
-@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, INT, *_LONG, INT, INT))
-def transform_rows(
-    source: np.ndarray,
-    apart: int,
-    target: np.ndarray,
-    first: int,
-    last: int,
-    scratch: np.ndarray,
-    buffer: np.ndarray,
-    log2_rows: int,
-    log2_length: int,
-    columns_table: np.ndarray,
-    rows_table: np.ndarray,
-    rows_order: np.ndarray,
-    length_order: np.ndarray,
-    scale: np.ndarray,
-    prime: int,
-    inverse: int,
-) -> None:
+@kernel(types.void(WORDS32_IN, INT, WORDS32, INT, INT, _LONG))
+def transform_rows(source: np.ndarray, apart: int, target: np.ndarray, first: int, last: int, long: Long) -> None:
     """The transforms of rows ``first`` to ``last`` of ``source``, ``apart`` from each other, to ``target``."""
-    size = 1 << (log2_rows + log2_length)
+    size = 1 << (long[2] + long[3])
     for row in range(first, last):
-        _transform_long(
-            *(source, row * apart, target, row * size, scratch, buffer, log2_rows, log2_length),
-            *(columns_table, rows_table, rows_order, length_order, scale, prime, inverse),
-        )
+        _transform_long(source, row * apart, target, row * size, long)
 
 
-@kernel(types.void(WORDS32_IN, WORDS32, INT, INT, WORDS32, *_LONG, *_LONG, INT, INT))
+@kernel(types.void(WORDS32_IN, WORDS32, INT, INT, WORDS32, _LONG, _LONG))
 def extend_rows(
-    source: np.ndarray,
-    target: np.ndarray,
-    first: int,
-    last: int,
-    padded: np.ndarray,
-    scratch: np.ndarray,
-    buffer: np.ndarray,
-    log2_rows: int,
-    log2_length: int,
-    columns_table: np.ndarray,
-    rows_table: np.ndarray,
-    rows_order: np.ndarray,
-    length_order: np.ndarray,
-    scale: np.ndarray,
-    out_scratch: np.ndarray,
-    out_buffer: np.ndarray,
-    out_log2_rows: int,
-    out_log2_length: int,
-    out_columns_table: np.ndarray,
-    out_rows_table: np.ndarray,
-    out_rows_order: np.ndarray,
-    out_length_order: np.ndarray,
-    out_scale: np.ndarray,
-    prime: int,
-    inverse: int,
+    source: np.ndarray, target: np.ndarray, first: int, last: int, padded: np.ndarray, inward: Long, outward: Long
 ) -> None:
-    """Rows ``first`` to ``last`` of ``source``, transformed as the first arguments say and then as the second ones do.
+    """Rows ``first`` to ``last`` of ``source``, transformed as ``inward`` says and then as ``outward`` does.
 
     padded: uint32[size of the second transform]: zeros behind the size of the first one
     """
-    size, out_size = 1 << (log2_rows + log2_length), 1 << (out_log2_rows + out_log2_length)
+    size, extended = 1 << (inward[2] + inward[3]), 1 << (outward[2] + outward[3])
     for row in range(first, last):
-        _transform_long(
-            *(source, row * size, padded, 0, scratch, buffer, log2_rows, log2_length),
-            *(columns_table, rows_table, rows_order, length_order, scale, prime, inverse),
-        )
-        _transform_long(
-            *(padded, 0, target, row * out_size, out_scratch, out_buffer, out_log2_rows, out_log2_length),
-            *(out_columns_table, out_rows_table, out_rows_order, out_length_order, out_scale, prime, inverse),
-        )
+        _transform_long(source, row * size, padded, 0, inward)
+        _transform_long(padded, 0, target, row * extended, outward)
 
 
 @kernel(types.void(WORDS32_IN, INT, INT, WORDS32, WORDS32, INT, INTS_IN, WORDS32_IN, INT, INT, INT))

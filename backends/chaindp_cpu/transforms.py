@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -121,11 +121,11 @@ class Transform:
         )
 
     @property
-    def _long(self) -> tuple[Any, ...]:
+    def long(self) -> ntt.Long:
         """What the loops over long rows take."""
         plan = self.plan
         tables = (plan.columns, plan.rows, plan.rows_order, plan.length_order, self.scale)
-        return self.scratch, self.buffer, plan.log2_rows, plan.log2_length, *tables
+        return self.scratch, self.buffer, plan.log2_rows, plan.log2_length, *tables, *self.modulus
 
     def run(self, source: np.ndarray, target: np.ndarray, first: int, last: int, apart: int = 0) -> None:
         """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``.
@@ -139,7 +139,7 @@ class Transform:
                 *(plan.rows, plan.length_order, self.scale, *self.modulus),
             )
         elif self.log2_size <= LONGEST_LOG2:
-            ntt.transform_rows(source, apart or size, target, first, last, *(*self._long, *self.modulus))
+            ntt.transform_rows(source, apart or size, target, first, last, self.long)
         else:
             for row in range(first, last):
                 self._huge(source, row * (apart or size), target, row * size)
@@ -184,10 +184,7 @@ class Extension:
         """Rows ``first`` to ``last`` of flat ``source`` to those of ``target``."""
         inward, outward = self.inward, self.outward
         if self.long:
-            ntt.extend_rows(
-                *(source, target, first, last, self.padded.reshape(-1)),
-                *(*inward._long, *outward._long, *inward.modulus),
-            )
+            ntt.extend_rows(source, target, first, last, self.padded.reshape(-1), inward.long, outward.long)
             return
         length, extended = self.coefficients.shape[1], self.padded.shape[1]
         for start in range(first, last, self.together):

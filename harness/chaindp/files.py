@@ -42,6 +42,16 @@ def refuse_others(path: Path, mark: bytes, what: str) -> None:
 
     Called before the work, so that none is done for nothing.
     """
+    _refuse_foreign(path, mark, what)
+    try:
+        beside = _beside(path.resolve())
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _refuse_foreign(path: Path, mark: bytes, what: str) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file with --out")
     try:
@@ -53,12 +63,6 @@ def refuse_others(path: Path, mark: bytes, what: str) -> None:
                     raise UsageError(f"{path} exists and is not a {what}; name another file with --out")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; name another file with --out") from error
-    try:
-        beside = _beside(path.resolve())
-        beside.touch()
-        beside.unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
 
 def write_over_own(path: Path, content: bytes, mark: bytes, what: str) -> None:
@@ -71,7 +75,7 @@ def write_over_own(path: Path, content: bytes, mark: bytes, what: str) -> None:
     """
     if mark not in content[:_HEAD_BYTES]:
         raise ValueError(f"a {what} that could not be told from other files")
-    refuse_others(path, mark, what)
+    _refuse_foreign(path, mark, what)
     try:
         with replacing(path) as temporary, temporary.open("xb") as file:
             file.write(content)

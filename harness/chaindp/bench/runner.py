@@ -229,7 +229,7 @@ def _why_not_composed(registry: Registry, contender: Contender, spec: KernelSpec
 def _prove(contender: Contender, backends: _Backends, plan: BenchPlan, spec: KernelSpec) -> None:
     assert contender.kernels is not None
     backend = contender.kernels.backend
-    backend.warm_up([spec.name] if spec.name in contender.kernels.supported else sorted(spec.composed_of))
+    backend.warm_up(spec.called(contender.kernels.supported))
 
     def call(*args: Any) -> Any:
         return contender.kernels.call(spec.name, *args)  # type: ignore[union-attr]

@@ -119,14 +119,14 @@ class LocalSide:
     def prepare(self, job: Job) -> SideInfo:
         """See ``Side``."""
         spec = self._spec(job)
-        backend, supported = self._backend, self._kernels.supported
+        backend = self._backend
         capability = self._registry.backend_spec(backend.label)[0].capability(spec.name)
         skipped = ""
         if not self._kernels.can(spec.name):
             skipped = outputs.claimed_reason(backend, spec.name, capability.reason, capability.support.value)
         elif backend.time_domain is TimeDomain.WALL:  # nobody samples another one, so nothing is to be checked
             try:
-                backend.warm_up([spec.name] if spec.name in supported else sorted(spec.composed_of))
+                backend.warm_up(spec.called(self._kernels.supported))
             except ChaindpError:
                 raise
             except Exception as error:  # whatever a driver raises is this backend's failure

@@ -98,12 +98,9 @@ def poseidon2(permutations: int, lanes: int, **options: Any) -> int:
     from chaindp.chain.airs import instances
     from chaindp.chain.airs.poseidon2 import Poseidon2Air
 
-    def size() -> tuple[Air, int]:
-        air = Poseidon2Air(options["field"], lanes)
-        return air, air.rows(permutations)
-
+    air = Poseidon2Air(options["field"], lanes)
     return _prove(
-        size,
+        (air, air.rows(permutations)),
         lambda: instances.poseidon2(options["field"], permutations, lanes, options["seed"]),
         options,
         (permutations, "permutation"),
@@ -138,7 +135,7 @@ def credential(
     # A proof that hides needs twice as many rows as what it shows.
     rows = 1 << max(depth + 2, 4 * options["queries"] + 15 if options["hiding"] else 1).bit_length()
     return _prove(
-        lambda: (CredentialAir(options["field"], depth), rows),
+        (CredentialAir(options["field"], depth), rows),
         lambda: instances.credential(
             options["field"], depth, application, numbers, now, (jurisdiction, expiry), rows, options["seed"]
         ),
@@ -157,12 +154,9 @@ def keccak(permutations: int, lanes: int, **options: Any) -> int:
     from chaindp.chain.airs import instances
     from chaindp.chain.airs.keccak import KeccakAir
 
-    def size() -> tuple[Air, int]:
-        air = KeccakAir(options["field"], lanes)
-        return air, air.rows(permutations)
-
+    air = KeccakAir(options["field"], lanes)
     return _prove(
-        size,
+        (air, air.rows(permutations)),
         lambda: instances.keccak(options["field"], permutations, lanes, options["seed"]),
         options,
         (permutations, "permutation"),
@@ -179,12 +173,9 @@ def transfers(depth: int, count: int, **options: Any) -> int:
     from chaindp.chain.airs import instances
     from chaindp.chain.airs.transfers import TransfersAir
 
-    def size() -> tuple[Air, int]:
-        air = TransfersAir(options["field"], depth)
-        return air, air.rows(count)
-
+    air = TransfersAir(options["field"], depth)
     return _prove(
-        size,
+        (air, air.rows(count)),
         lambda: instances.transfers(options["field"], depth, count, options["seed"]),
         options,
         (count, "transfer"),
@@ -210,12 +201,9 @@ def credentials(count: int, depth: int, allowed: str, now: int, **options: Any) 
     numbers = _jurisdictions(allowed)
     least = Parameters(**{name: options[name] for name in _PARAMETERS}).least_rows
 
-    def size() -> tuple[Air, int]:
-        air = CredentialsAir(options["field"], depth)
-        return air, air.rows_for(count, least)
-
+    air = CredentialsAir(options["field"], depth)
     return _prove(
-        size,
+        (air, air.rows_for(count, least)),
         lambda: instances.credentials(options["field"], depth, count, numbers, now, least, options["seed"]),
         options,
         (count, "credential"),
@@ -250,7 +238,7 @@ def _check_room(air: Air, rows: int, parameters: Parameters) -> None:
 
 
 def _prove(
-    size: Callable[[], tuple[Air, int]],
+    size: tuple[Air, int],
     make: Callable[[], Instance],
     options: dict[str, Any],
     work: tuple[int, str],
@@ -263,16 +251,14 @@ def _prove(
     from chaindp.chain.proof.parameters import Parameters, security
     from chaindp.chain.proof.program import compile_air
     from chaindp.chain.verify.hashing import hash_rows
-    from chaindp.kernels.fields import field_named
     from chaindp.plugins import load_plugins
 
     parameters = Parameters(**{name: options[name] for name in _PARAMETERS})
-    field_named(options["field"])
     threads = options["threads"] or os.cpu_count() or 1
     path: Path | None = options["out"]
     if path is not None:
         refuse_others(path, MAGIC, "chaindp proof")
-    _check_room(*size(), parameters)
+    _check_room(*size, parameters)
     registry = load_plugins(output.warn)
     start = time.perf_counter()
     instance = make()

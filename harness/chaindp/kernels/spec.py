@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,10 @@ class KernelSpec:
         if self.compose is None:
             return None
         return sorted(name for name in self.composed_of if not kernels.can(name))
+
+    def called(self, supported: Collection[str]) -> list[str]:
+        """The kernels of a backend that a call of this one runs: itself, or where it is lacking what it is made of."""
+        return [self.name] if self.name in supported else sorted(self.composed_of)
 
     def mismatches(self, output: Any, expected: Any) -> int:
         """How many rows of ``output`` differ from ``expected``; -1 where shape, dtype or structure differ."""

@@ -102,13 +102,17 @@ def noise_line(verdicts: pd.DataFrame) -> str:
     )
 
 
+def _titled(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+
+
 def _ladder_table(rungs: pd.DataFrame, plans: Sequence[LevelPlan], verdicts: pd.Series) -> Table:
     base = rungs["speedup_over"].iloc[0]
     over = "p" if base == 0 else f"x DP{base}"
     modelled = (rungs["mode"] == "model").any()
     word = "modelled" if modelled else "measured"
     title = f"{rungs['workload'].iloc[0]}, {rungs['mode'].iloc[0]} mode: throughput without and with the stage admit"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = _titled(title)
     table.add_column("level", no_wrap=True)
     for name in ("claim", word):
         table.add_column(name, justify="right", no_wrap=True)
@@ -168,11 +172,7 @@ def _adds(plans: Sequence[LevelPlan]) -> list[str]:
 
 def _stage_table(times: pd.DataFrame) -> Table:
     modelled = " (* with modelled time in it)" if (times["time_domain"] == "modelled").any() else ""
-    table = Table(
-        title=f"stages, us a transaction: time from start to end / CPU time of the stage's thread{modelled}",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = _titled(f"stages, us a transaction: time from start to end / CPU time of the stage's thread{modelled}")
     table.add_column("level")
     present = [stage for stage in STAGES if (times["stage"] == stage).any() and stage != "order"]
     for stage in present:
@@ -194,11 +194,7 @@ def _pair(rows: pd.DataFrame) -> str:
 
 
 def _latency_table(waits: pd.DataFrame) -> Table:
-    table = Table(
-        title="latency, ms: of consensus on the simulated network; and of a block from its ordering on",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = _titled("latency, ms: of consensus on the simulated network; and of a block from its ordering on")
     kinds = (("order", "consensus"), ("queue", "queue"), ("visible", "visible"), ("final", "final"))
     table.add_column("level")
     for _, title in kinds:
@@ -213,11 +209,7 @@ def _latency_table(waits: pd.DataFrame) -> Table:
 
 def _proof_table(proofs: pd.DataFrame) -> Table:
     mark = "; *: modelled" if (proofs["time_domain"] == "modelled").any() else ""
-    table = Table(
-        title=f"STARKs, a block: bytes, and ms in each part of making and verifying them{mark}",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = _titled(f"STARKs, a block: bytes, and ms in each part of making and verifying them{mark}")
     for column in ("level", "backend"):
         table.add_column(column)
     for column in ("proofs", "bytes", *PARTS, "verify"):
